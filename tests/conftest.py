@@ -1,0 +1,85 @@
+"""Two loops, a clock that jumps, and the same examples each time.
+
+Every async test runs on asyncio and on trio. Time is virtual: whenever nothing can run, the clock
+jumps to the next timer, so an hour costs a millisecond and every timer fires exactly in its order.
+Both clocks start at 0.
+
+A thread works in real time, which a virtual clock cannot see: it would jump to the job's time
+limit while the scribe still writes. So while `anyio.to_thread.run_sync` is awaited the clock stands
+still, but no longer than PATIENCE at a stretch: a thread that never returns can be timed out, too.
+
+`@pytest.mark.real_time` gives a test real clocks: for sockets, for processes, and for threads that
+are started in another way.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import looptime
+import pytest
+import trio.testing
+from anyio import to_thread
+from hypothesis import settings
+
+PATIENCE = 0.5
+"""Real seconds without any event that a working thread is waited for before the clock jumps."""
+
+# Derandomized: the same commit gets the same verdict everywhere, and nobody inherits a failure that
+# his change did not make. New histories are looked for on purpose, with --hypothesis-profile=hunt.
+# A law asks ten times the examples of the profile, so 1,000:
+#     @settings(max_examples=10 * settings.default.max_examples)
+# No deadline: machines are shared, and a slow example is not a wrong one.
+settings.register_profile("default", max_examples=100, derandomize=True, deadline=None)
+settings.register_profile("hunt", max_examples=2_000, deadline=None, print_blob=True)
+settings.load_profile("default")
+
+
+class VirtualLoop(looptime.LoopTimeEventLoop, asyncio.SelectorEventLoop):
+    """An asyncio loop whose time jumps, with the one control that trio's MockClock has, too."""
+
+    autojump_threshold = 0.0
+    """Real seconds without any event before time jumps."""
+
+    def __init__(self) -> None:
+        super().__init__(noop_cycles=0)
+        selector = self._selector
+        jump = selector.select  # looptime has put its own in place of the class's
+
+        def listen_then_jump(timeout: float | None) -> list[Any]:
+            ready = timeout != 0 and type(selector).select(selector, self.autojump_threshold)
+            return ready or jump(timeout)
+
+        selector.select = listen_then_jump
+
+
+def waiting_for_threads(run_sync: Callable[..., Any], clock: Callable[[], Any]) -> Callable[..., Any]:
+    """Wrap `run_sync` so that the clock has patience while at least one thread works."""
+    working = 0
+
+    async def run_sync_patiently(*args: Any, **options: Any) -> Any:
+        nonlocal working
+        working += 1
+        clock().autojump_threshold = PATIENCE
+        try:
+            return await run_sync(*args, **options)
+        finally:
+            working -= 1
+            if not working:
+                clock().autojump_threshold = 0
+
+    return run_sync_patiently
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict[str, Any]]:
+    """Name the loop and its options for anyio's plugin; requested by every async test."""
+    if request.node.get_closest_marker("real_time"):
+        return request.param, {}
+    if request.param == "asyncio":
+        clock, options = asyncio.get_running_loop, {"loop_factory": VirtualLoop}
+    else:
+        mock = trio.testing.MockClock(autojump_threshold=0)
+        clock, options = (lambda: mock), {"clock": mock}
+    monkeypatch.setattr(to_thread, "run_sync", waiting_for_threads(to_thread.run_sync, clock))
+    return request.param, options
