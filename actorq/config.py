@@ -1,0 +1,195 @@
+"""Frozen settings and the bounds of the house; names carry their units; checked once.
+
+Every queue, log, buffer and retry has a bound with a name, and the name stands here.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from attrs import Attribute, field, frozen
+
+from actorq.errors import InvalidOption
+
+__all__ = ["Durability", "OnUnknownTask", "Recovery", "RestartBudget", "Retention", "Settings"]
+
+
+Seconds = float | timedelta
+"""What public options take for a duration: seconds, or a timedelta."""
+
+Durability = Literal["memory", "snapshot"]
+OnUnknownTask = Literal["park", "fail"]
+Recovery = Literal["strict", "salvage"]
+
+LONGEST_S: Final = 100 * 365 * 86_400.0
+"""No delay or limit is longer: a hundred years, so that sums of times stay exact to the microsecond."""
+
+ATTEMPTS_LIMIT: Final = 1_000_000
+"""The most attempts that a retry rule may ask for."""
+
+FACTOR_LIMIT: Final = 1_000.0
+"""The largest factor of an exponential backoff."""
+
+PRIORITY_LIMIT: Final = 2**31
+"""Priorities lie between minus and plus this."""
+
+STEP_LIMIT: Final = 1_000
+"""The most overdue things (delays, limits, removals, parkings) that one step deals with; the rest follow at once."""
+
+ATTEMPT_HISTORY: Final = 20
+"""The attempt records that a job keeps: the last so many."""
+
+JOB_LOG_LIMIT: Final = 100
+"""The log lines that a job keeps: the last so many."""
+
+TEXT_LIMIT: Final = 8_192
+"""Characters kept of an error's message and of its traceback, of a reason and of a line in a job's log."""
+
+PROGRESS_INTERVAL_S: Final = 0.1
+"""At most one progress fact a job in this time; what comes between is merged."""
+
+FEED_HISTORY: Final = 10_000
+"""Facts the feed remembers for those who watch; who falls further behind is told that he missed some."""
+
+LENT_LIMIT: Final = 1_000
+"""The most slots lent at a time to running jobs that wait for other jobs."""
+
+PAYLOAD_LIMIT: Final = 256 * 1024
+"""Bytes of JSON that the arguments of one job may take."""
+
+RESULT_LIMIT: Final = 256 * 1024
+"""Bytes of JSON that the result of one job may take."""
+
+LINE_LIMIT: Final = 1024 * 1024
+"""Bytes of the longest line that a file of ours may hold; a longer one is damage."""
+
+NAME_LIMIT: Final = 200
+"""Characters in the name of a task, a queue or a tag."""
+
+TAGS_LIMIT: Final = 64
+"""Tags on one job."""
+
+SLICE_S: Final = 0.001
+"""The longest turn that taking a snapshot spends on the event loop."""
+
+SNAPSHOTS_KEPT: Final = 2
+"""Whole snapshots kept in the directory: the newest, and the one before."""
+
+EAGER_RUNS: Final = 16
+"""Attempts in a row that a worker finishes without ever waiting, before it lets the loop turn."""
+
+LET_GO_S: Final = 0.05
+"""How long closing waits, twice, for coroutines that it has let go of; then they are left behind."""
+
+LATE_LOOP_S: Final = 0.05
+"""An alarm later than this means that the loop was blocked: silence meanwhile is not the jobs' fault."""
+
+
+def duration(option: str, value: object, *, positive: bool = False) -> float:
+    """Return ``value`` (seconds or a timedelta) as seconds.
+
+    Raises:
+        InvalidOption: not a number, NaN, negative (or zero, where it must be positive), or over a century.
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidOption(option, value, "wants seconds as a number, or a timedelta")
+    if value != value:  # noqa: PLR0124 - isnan() chokes on an int beyond float
+        raise InvalidOption(option, value, "is not a number of seconds")
+    if value < 0 or (positive and value == 0):
+        raise InvalidOption(option, value, "must be " + ("more than zero" if positive else "zero or more"))
+    if value > LONGEST_S:
+        raise InvalidOption(option, value, f"is longer than {LONGEST_S:.0f} s, a hundred years")
+    return float(value)
+
+
+def whole(option: str, value: object, least: int, most: int) -> int:
+    """Return ``value`` if it is an int from ``least`` to ``most``; otherwise raise InvalidOption."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidOption(option, value, "wants a whole number")
+    if not least <= value <= most:
+        raise InvalidOption(option, value, f"must lie between {least} and {most}")
+    return value
+
+
+def text(option: str, value: object) -> str:
+    """Return ``value``, cut to a bound, if it is a string; otherwise raise InvalidOption."""
+    if not isinstance(value, str):
+        raise InvalidOption(option, value, "wants a string")
+    return value[:TEXT_LIMIT]
+
+
+def number(option: str, value: object) -> float | None:
+    """Return ``value`` if it is None or a finite number; otherwise raise InvalidOption."""
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
+        return value
+    raise InvalidOption(option, value, "wants a finite number")
+
+
+def one_of(option: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise InvalidOption unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise InvalidOption(option, value, f"must be one of {', '.join(choices)}")
+
+
+def _seconds(instance: Any, attribute: Attribute[Any], value: float) -> None:
+    del instance
+    duration(attribute.name, value)
+
+
+def _count(instance: Any, attribute: Attribute[Any], value: int) -> None:
+    del instance
+    whole(attribute.name, value, 0, 2**53)
+
+
+def _positive(instance: Any, attribute: Attribute[Any], value: int) -> None:
+    del instance
+    whole(attribute.name, value, 1, 2**53)
+
+
+@frozen
+class Retention:
+    """How long finished jobs are kept: by age and by count, for each final state by itself."""
+
+    age_s: float = field(default=3600.0, validator=_seconds)
+    """Seconds after its end that a finished job can still be asked for."""
+    count: int = field(default=10_000, validator=_count)
+    """Finished jobs kept in each final state; the oldest go first."""
+
+
+@frozen
+class RestartBudget:
+    """How many workers may be lost before the queue gives up.
+
+    Source: ``intensity`` and ``period`` of Erlang/OTP supervisors. A worker is lost when its job ignores
+    cancellation beyond its grace, or when it ends by a bug.
+    """
+
+    deaths: int = field(default=100, validator=_positive)
+    window_s: float = field(default=60.0, validator=_seconds)
+
+
+def _unknown_task(instance: Any, attribute: Attribute[Any], value: object) -> None:
+    del instance
+    one_of(attribute.name, value, ("park", "fail"))
+
+
+@frozen
+class Settings:
+    """What the core must know of the queue's options."""
+
+    name: str = "default"
+    """Of the queue, for those who read an error."""
+    workers: int = field(default=10, validator=_positive)
+    max_pending: int = field(default=100_000, validator=_positive)
+    """Live jobs (not yet ended) at a time."""
+    grace_s: float = field(default=10.0, validator=_seconds)
+    """From a shutdown's cancellation until a worker is abandoned."""
+    retention: Retention = Retention()
+    restarts: RestartBudget = RestartBudget()
+    on_unknown_task: OnUnknownTask = field(default="park", validator=_unknown_task)

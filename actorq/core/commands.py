@@ -1,0 +1,215 @@
+"""What may be asked of the queue: imperative, and never stored.
+
+A command is decided (``decide``) or, where it only concerns the living, followed by the roster. Those in
+which a worker reports carry the claim under which it runs: a report for any other claim is late, and
+changes nothing.
+"""
+
+from __future__ import annotations
+
+from attrs import define
+
+from actorq.core.job import Failure, JobOptions
+
+__all__ = [
+    "Beat",
+    "Bury",
+    "Cancel",
+    "Command",
+    "Drain",
+    "Extend",
+    "Fail",
+    "Finish",
+    "Halt",
+    "Lend",
+    "Log",
+    "NewJob",
+    "Park",
+    "Quit",
+    "Recover",
+    "Register",
+    "Report",
+    "Rerun",
+    "SetWorkers",
+    "ShowProgress",
+    "Snooze",
+    "Submit",
+    "TakeBack",
+]  # fmt: skip
+
+
+class Command:
+    """The root of the vocabulary."""
+
+    __slots__ = ()
+
+
+@define
+class NewJob:
+    """One job that a :class:`Submit` asks for."""
+
+    id: str
+    task: str
+    payload: bytes
+    options: JobOptions
+    delay: float = 0.0
+    """Seconds from acceptance; ``run_at`` wins."""
+    run_at: float | None = None
+    ephemeral: bool = False
+
+
+# -- from whoever holds the queue ----------------------------------------------------------------
+
+
+@define
+class Submit(Command):
+    """Accept these jobs, all or none. Answer: None; or QueueFull, QueueClosed."""
+
+    jobs: tuple[NewJob, ...]
+
+
+@define
+class Cancel(Command):
+    """End the job as cancelled. Answer: False if it has already ended; or JobNotFound."""
+
+    job_id: str
+    message: str = ""
+
+
+@define
+class Rerun(Command):
+    """Queue a job that has ended again, attempts fresh. Answer: None; or JobNotFound, InvalidState."""
+
+    job_id: str
+
+
+@define
+class SetWorkers(Command):
+    """Have this many workers."""
+
+    count: int
+
+
+@define
+class Register(Command):
+    """These tasks have a function now: what was parked for want of one may run."""
+
+    tasks: tuple[str, ...]
+
+
+# -- from a worker, about the attempt it runs -----------------------------------------------------
+
+
+@define
+class Report(Command):
+    """The root of what a worker says; it counts only for the claim that is running. Answer: whether it did."""
+
+    job_id: str
+    claim: int
+
+
+@define
+class Finish(Report):
+    """The function returned; ``result`` is JSON."""
+
+    result: bytes
+
+
+@define
+class Fail(Report):
+    """The function failed."""
+
+    failure: Failure
+    retryable: bool = True
+    delay: float | None = None
+    """Seconds until the next attempt, in place of what the retry rule says."""
+
+
+@define
+class Snooze(Report):
+    """The function hands the job back for ``delay`` seconds."""
+
+    delay: float
+
+
+@define
+class Quit(Report):
+    """The function cancelled its own job."""
+
+    message: str
+
+
+@define
+class Park(Report):
+    """The arguments do not fit the function."""
+
+    failure: Failure
+
+
+@define
+class Beat(Report):
+    """The attempt is alive."""
+
+
+@define
+class Extend(Report):
+    """Move the run limit by ``seconds``."""
+
+    seconds: float
+
+
+@define
+class ShowProgress(Report):
+    """The attempt has come this far. None: as before."""
+
+    value: float | None = None
+    current: float | None = None
+    total: float | None = None
+    message: str | None = None
+
+
+@define
+class Log(Report):
+    """Add a line to the job's log; ``data`` is JSON."""
+
+    level: str
+    message: str
+    data: bytes
+
+
+@define
+class Lend(Report):
+    """The attempt waits for another job: lend its slot. Answer: whether there was one to lend."""
+
+
+@define
+class TakeBack(Report):
+    """The attempt waits no longer."""
+
+
+# -- from the shell ------------------------------------------------------------------------------
+
+
+@define
+class Recover(Command):
+    """What runs in the ledger has no worker: a former process died over it."""
+
+
+@define
+class Bury(Command):
+    """A worker has died, by a bug of ours or by the loop's will."""
+
+    worker: int
+    cause: str
+
+
+@define
+class Drain(Command):
+    """Take no more jobs and start no more attempts."""
+
+
+@define
+class Halt(Command):
+    """Cancel what runs, reason shutdown; what was being cancelled before is given no longer than ``grace``."""
+
+    grace: float

@@ -1,0 +1,69 @@
+"""What the shell must now do: imperative, and never stored.
+
+An effect leaves the house only after the facts of its step are written as the durability setting says.
+"""
+
+from __future__ import annotations
+
+from attrs import define
+
+from actorq.core.job import Reason
+from actorq.errors import ActorqError
+
+__all__ = ["Abandon", "Abort", "Dispatch", "Effect", "GiveUp", "Hire", "Retire"]
+
+
+class Effect:
+    """The root of the vocabulary."""
+
+    __slots__ = ()
+
+
+@define
+class Dispatch(Effect):
+    """Let the worker run the job under this claim."""
+
+    worker: int
+    job_id: str
+    claim: int
+
+
+@define
+class Abort(Effect):
+    """Tell the worker to stop its attempt, and the attempt why."""
+
+    worker: int
+    job_id: str
+    claim: int
+    reason: Reason
+    grace: float
+    """Seconds until it is abandoned."""
+
+
+@define
+class Abandon(Effect):
+    """Expect nothing more of the worker: it ignores cancellation, or it is dead."""
+
+    worker: int
+    cause: str
+
+
+@define
+class Hire(Effect):
+    """Start a worker under this number."""
+
+    worker: int
+
+
+@define
+class Retire(Effect):
+    """Let an idle worker go home."""
+
+    worker: int
+
+
+@define
+class GiveUp(Effect):
+    """Stop the queue with this error."""
+
+    error: ActorqError

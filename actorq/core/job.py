@@ -1,0 +1,265 @@
+"""What a job is: its states, its options, its memory.
+
+A job is one submission of a task. It lives under one id through all its attempts; each attempt is a
+record inside it. Which fact leads from which state to which is in ``lifecycle``; only ``Ledger.apply``
+changes a job, and every field but the plain scalars is immutable, so a shallow copy is a picture.
+
+Three numbers count runs, and no two are the same. ``claim`` grows with every run and never falls: it
+fences off late reports. ``attempt`` is the number of the present or last run against the retry rule: it
+is raised when a run starts, and lowered again when the run ended through no fault of the function.
+``interruptions`` and ``snoozes`` count those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from math import inf
+from typing import Any, cast
+
+from attrs import Attribute, define, field, frozen
+
+from actorq.config import NAME_LIMIT, PRIORITY_LIMIT, TAGS_LIMIT, duration, whole
+from actorq.core.retry import Retry
+from actorq.errors import InvalidOption
+
+__all__ = ["Attempt", "Failure", "HoldReason", "Job", "JobOptions", "JobState", "Priority", "Progress", "Reason"]
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    CREATED = "created"
+    """Built, not submitted: never in a queue, never stored."""
+    SCHEDULED = "scheduled"
+    """In the queue, must not run yet; ``hold_reason`` says why."""
+    QUEUED = "queued"
+    """Ready, waiting for a worker."""
+    RUNNING = "running"
+    """Claimed by one worker."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    DEAD_LETTER = "dead_letter"
+    """As failed, for jobs that asked to be kept apart when they fail: ``dead_letter=True``."""
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job has ended."""
+        return self in FINAL
+
+
+FINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.DEAD_LETTER, JobState.CANCELLED)
+
+
+class HoldReason(StrEnum):
+    """Why a scheduled job must not run yet."""
+
+    DELAY = "delay"
+    RETRY = "retry"
+    NO_TASK = "no_task"
+    """Parked: no task of its name is registered. It runs once there is one."""
+    BAD_PAYLOAD = "bad_payload"
+    """Parked: its arguments no longer fit the function. It is tried again at the next start."""
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether no clock ends this hold."""
+        return self in (HoldReason.NO_TASK, HoldReason.BAD_PAYLOAD)
+
+
+class Reason(StrEnum):
+    """Why an attempt or a job ended otherwise than by a result; also why it is being cancelled."""
+
+    ERROR = "error"
+    """The function raised."""
+    TIMEOUT = "timeout"
+    """The attempt ran longer than its ``timeout``."""
+    HEARTBEAT = "heartbeat"
+    """The attempt was silent longer than its ``heartbeat_timeout``."""
+    DEADLINE = "deadline"
+    """The job as a whole took longer than its ``deadline``."""
+    EXPIRED = "expired"
+    """The job was not started within ``expires``."""
+    INTERRUPTED = "interrupted"
+    """The process or the worker died."""
+    NO_TASK = "no_task"
+    BAD_PAYLOAD = "bad_payload"
+    BAD_RESULT = "bad_result"
+    """The function returned, but what it returned cannot be stored."""
+    CLIENT_REQUEST = "client_request"
+    """Somebody called ``cancel``."""
+    HANDLER = "handler"
+    """The function raised ``CancelJob``."""
+    SHUTDOWN = "shutdown"
+    """The queue is closing; the job goes on at the next start."""
+
+
+class Priority:
+    """Names for priorities. Any integer will do; higher runs first."""
+
+    LOWEST = -20
+    LOW = -10
+    NORMAL = 0
+    HIGH = 10
+    HIGHEST = 20
+
+
+def _to_tags(value: Any) -> Mapping[str, str]:
+    if isinstance(value, str) or not hasattr(value, "__iter__"):  # "ab" is one tag or two: say which
+        raise InvalidOption("tags", value, "wants a mapping, or a list of strings")
+    tags: dict[Any, Any] = dict(value) if hasattr(value, "items") else dict.fromkeys(value, "")
+    if len(tags) > TAGS_LIMIT:
+        raise InvalidOption("tags", f"{len(tags)} tags", f"a job has at most {TAGS_LIMIT}")
+    for text in (*tags, *tags.values()):
+        if not isinstance(text, str):
+            raise InvalidOption("tags", text, "wants strings")
+        if len(text) > NAME_LIMIT:
+            raise InvalidOption("tags", text[:20] + "…", f"a tag has at most {NAME_LIMIT} characters")
+    return tags
+
+
+def _priority(instance: object, attribute: Attribute[int], value: int) -> None:
+    del instance
+    whole(attribute.name, value, -PRIORITY_LIMIT, PRIORITY_LIMIT)
+
+
+def _retry(instance: object, attribute: Attribute[Retry], value: object) -> None:
+    del instance
+    if not isinstance(value, Retry):
+        raise InvalidOption(attribute.name, value, "wants a Retry")
+
+
+def _limit(name: str) -> Any:  # of attrs' making: no checker has a name for what field() returns
+    """Make a field for a limit that is not set, or seconds, or a timedelta."""
+
+    def to_seconds(value: object) -> float | None:
+        return None if value is None else duration(name, value, positive=True)
+
+    return cast("Any", field(default=None, converter=to_seconds))
+
+
+def _to_grace(value: object) -> float:
+    return duration("grace", value)
+
+
+@frozen
+class JobOptions:
+    """What is asked of every attempt of a job. Durations in seconds; None: no such limit.
+
+    One object serves all jobs of a task that were submitted without options of their own.
+    """
+
+    priority: int = field(default=0, validator=_priority)
+    retry: Retry = field(factory=Retry, validator=_retry)
+    timeout: float | None = _limit("timeout")
+    """From the start of each attempt."""
+    heartbeat_timeout: float | None = _limit("heartbeat_timeout")
+    """From the last sign of life of the attempt."""
+    expires: float | None = _limit("expires")
+    """From submission to the first start."""
+    deadline: float | None = _limit("deadline")
+    """From submission over all attempts and waits."""
+    grace: float = field(default=10.0, converter=_to_grace)
+    """From a cancel request, of any cause, until the worker is abandoned."""
+    tags: Mapping[str, str] = field(factory=dict[str, str], converter=_to_tags)
+    """A list of strings becomes keys with empty value."""
+    dead_letter: bool = False
+
+
+@frozen
+class Failure:
+    """What went wrong, as text: it outlives the process."""
+
+    reason: Reason
+    type: str
+    message: str = ""
+    traceback: str = ""
+    attempt: int = 0
+    at: float = 0.0
+
+
+@frozen
+class Attempt:
+    """One run that has ended."""
+
+    number: int
+    claim: int
+    worker: int
+    started_at: float
+    ended_at: float
+    outcome: str
+    """The name of the fact that ended it, in lower case: ``succeeded``, ``retry_scheduled`` …"""
+    failure: Failure | None = None
+
+
+@frozen
+class Progress:
+    """How far the present attempt has come."""
+
+    value: float = 0.0
+    """0.0 to 1.0; never goes down within one attempt."""
+    current: float | None = None
+    total: float | None = None
+    message: str | None = None
+
+
+NO_PROGRESS = Progress()
+DONE = Progress(1.0)
+
+
+@define(eq=True)
+class Job:
+    """A job as the ledger holds it. Instants are seconds since the epoch."""
+
+    id: str
+    seq: int
+    """The order of acceptance."""
+    task: str
+    payload: bytes
+    """JSON of ``[args, kwargs]``; empty for an ephemeral job, whose call never leaves memory."""
+    options: JobOptions
+    state: JobState
+    submitted_at: float
+    due_at: float
+    """When it may run, or since when it might have: its place in the order."""
+    ephemeral: bool = False
+    """Made from an undecorated callable: runs, but is not stored over a restart."""
+    hold_reason: HoldReason | None = None
+    limits_from: float = 0.0
+    """From when ``expires`` and ``deadline`` count: the submission, or the last rerun."""
+    attempt: int = 0
+    claim: int = 0
+    worker: int = 0
+    interruptions: int = 0
+    snoozes: int = 0
+    first_started_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    stalled: bool = False
+    cancel_requested: str | None = None
+    """What was said with the cancel request that the running attempt is answering."""
+    result: bytes | None = None
+    """JSON."""
+    failure: Failure | None = None
+    """Of the last attempt that failed, or why the job ended."""
+    progress: Progress = NO_PROGRESS
+    attempts: tuple[Attempt, ...] = ()
+    """The last ones that ended, bounded."""
+    log: tuple[Any, ...] = ()
+    """The last :class:`~actorq.core.facts.Logged` lines, bounded: (at, level, message, data as JSON)."""
+
+    def limit_at(self) -> float:
+        """Return when the next limit of the whole job passes: ``expires`` or ``deadline``."""
+        options = self.options
+        at = inf if options.deadline is None else self.limits_from + options.deadline
+        if options.expires is not None and self.first_started_at is None:
+            at = min(at, self.limits_from + options.expires)
+        return at
+
+    def limit_reason(self) -> Reason:
+        """Return which limit :meth:`limit_at` speaks of."""
+        options = self.options
+        if options.expires is None or self.first_started_at is not None:
+            return Reason.DEADLINE
+        return Reason.EXPIRED if self.limit_at() == self.limits_from + options.expires else Reason.DEADLINE

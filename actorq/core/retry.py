@@ -1,0 +1,116 @@
+"""How long to wait before the next attempt, and whether there is one.
+
+The delay is a function of the rule, the job's id and the number of failed attempts, and of nothing else:
+a replay computes the same. Jitter only ever lengthens it, so a rule's delays are lower bounds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+from zlib import crc32
+
+from attrs import Attribute, field, frozen
+
+from actorq.config import ATTEMPTS_LIMIT, FACTOR_LIMIT, LONGEST_S, duration, one_of, whole
+from actorq.errors import InvalidOption
+
+__all__ = ["Backoff", "Retry"]
+
+Backoff = Literal["fixed", "linear", "exponential"]
+
+
+def type_name(kind: type[BaseException]) -> str:
+    """Return the name under which a rule knows an exception type, also after a restart."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _to_names(value: Any) -> tuple[str, ...]:
+    """Take one exception type or several, or their names."""
+    kinds: list[Any] = [value] if isinstance(value, str | type) or not hasattr(value, "__iter__") else list(value)
+    return tuple(kind if isinstance(kind, str) else _checked_name(kind) for kind in kinds)
+
+
+def _checked_name(kind: Any) -> str:
+    if isinstance(kind, type) and issubclass(kind, BaseException):
+        return type_name(kind)
+    raise InvalidOption("on/never", cast("object", kind), "wants exception types")
+
+
+def _to_seconds(value: Any) -> float:
+    return duration("retry delay", value)
+
+
+def _factor(instance: Any, attribute: Attribute[Any], value: object) -> None:
+    del instance
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1.0 <= value <= FACTOR_LIMIT:
+        raise InvalidOption(attribute.name, value, f"must be a number from 1 to {FACTOR_LIMIT:.0f}")
+
+
+def _fraction(instance: Any, attribute: Attribute[Any], value: object) -> None:
+    del instance
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+        raise InvalidOption(attribute.name, value, "must be a number from 0 to 1")
+
+
+def _attempts(instance: Any, attribute: Attribute[Any], value: int) -> None:
+    del instance
+    whole(attribute.name, value, 1, ATTEMPTS_LIMIT)
+
+
+def _backoff(instance: Any, attribute: Attribute[Any], value: object) -> None:
+    del instance
+    one_of(attribute.name, value, ("fixed", "linear", "exponential"))
+
+
+@frozen
+class Retry:
+    """When a failed attempt is followed by another.
+
+    After the n-th failure the wait is, before jitter and cut at ``cap``: ``delay`` (fixed), ``delay * n``
+    (linear), ``delay * factor ** (n - 1)`` (exponential).
+    """
+
+    max_attempts: int = field(default=3, validator=_attempts)
+    """All runs together; 1 means no retry."""
+    delay: float = field(default=1.0, converter=_to_seconds)
+    """Seconds (or a timedelta)."""
+    backoff: Backoff = field(default="exponential", validator=_backoff)
+    factor: float = field(default=2.0, validator=_factor)
+    cap: float = field(default=3600.0, converter=_to_seconds)
+    """No wait is longer, but for jitter. Seconds (or a timedelta)."""
+    jitter: float = field(default=0.1, validator=_fraction)
+    """The wait is lengthened by up to this part of itself."""
+    on: tuple[str, ...] = field(default=(), converter=_to_names)
+    """Exception types that are retried, with their subclasses; empty: all. Kept as names."""
+    never: tuple[str, ...] = field(default=(), converter=_to_names)
+    """Exception types that are not retried; wins over ``on``."""
+
+    def retries(self, kind: type[BaseException]) -> bool:
+        """Tell whether an exception of this type may be tried again."""
+        names = {type_name(base) for base in kind.__mro__ if issubclass(base, BaseException)}
+        if names.intersection(self.never):
+            return False
+        return not self.on or bool(names.intersection(self.on))
+
+    def wait(self, job_id: str, failures: int) -> float:
+        """Return the seconds to wait after the ``failures``-th failure (counted from 1)."""
+        match self.backoff:
+            case "fixed":
+                base = self.delay
+            case "linear":
+                base = self.delay * failures
+            case _:
+                base = self._exponential(failures)
+        base = min(base, self.cap)
+        return min(base * (1.0 + self.jitter * _spread(job_id, failures)), LONGEST_S)
+
+    def _exponential(self, failures: int) -> float:
+        try:
+            return self.delay * float(self.factor) ** (failures - 1)
+        except OverflowError:
+            return self.cap if self.delay else 0.0
+
+
+def _spread(job_id: str, failures: int) -> float:
+    """Return a number in [0, 1) that looks random and is the same in every replay."""
+    return crc32(f"{job_id}:{failures}".encode()) / 2**32

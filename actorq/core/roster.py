@@ -1,0 +1,236 @@
+"""The memory of the living: workers, the claims under which they run jobs, and their alarms.
+
+It dies with the process, and nothing in it is needed to know what becomes of a job: what a crash leaves is
+the ledger, and every job that runs there has lost its worker. So this memory follows facts and effects
+rather than being derived from them, and may simply be changed where it only concerns the living (a beat, a
+lent slot).
+
+Heartbeats cost nothing while they come: a beat only notes its time, and the one alarm of the claim is set
+anew when it rings early.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import IntEnum
+from math import inf
+
+from attrs import define, field
+
+from actorq.config import LENT_LIMIT, PROGRESS_INTERVAL_S, Settings
+from actorq.core import commands as c
+from actorq.core import effects as e
+from actorq.core import facts as f
+from actorq.core.heap import Heap
+from actorq.core.job import NO_PROGRESS, Job, Progress, Reason
+
+__all__ = ["Alarm", "Claim", "Roster"]
+
+
+class Alarm(IntEnum):
+    """What may ring for a claim."""
+
+    DEADLINE = 1
+    TIMEOUT = 2
+    HEARTBEAT = 3
+    GRACE = 4
+    PROGRESS = 5
+
+
+@define
+class Claim:
+    """One run of a job by one worker."""
+
+    job: Job
+    number: int
+    worker: int
+    heard_at: float
+    """When it last gave a sign of life."""
+    timeout_at: float = inf
+    abort: Reason | None = None
+    """Why it was asked to stop; the first reason stands."""
+    abandon_at: float = inf
+    """When nothing more is expected of it, once it was asked to stop."""
+    is_lent: bool = False
+    """It waits for another job, and its slot is used by an extra worker."""
+    progress: Progress = NO_PROGRESS
+    """The latest; what the ledger has of it may be older."""
+    progress_told_at: float = -inf
+    armed: set[Alarm] = field(factory=set[Alarm])
+
+
+class Roster:
+    """Who works on what."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.target = settings.workers
+        """How many workers there are to be, beside those for lent slots."""
+        self.workers: dict[int, str | None] = {}
+        """Each worker's job."""
+        self.idle: list[int] = []
+        self.claims: dict[str, Claim] = {}
+        """By job."""
+        self.alarms: Heap[tuple[str, Alarm]] = Heap()
+        self.tasks: set[str] = set()
+        """The tasks that have a function."""
+        self.is_draining = False
+        self.late_reports = 0
+        """Reports for a claim that was not running any more; they changed nothing."""
+        self.lost_workers = 0
+        """Workers that were abandoned or died."""
+        self._deaths: deque[float] = deque()
+        self._last_worker = 0
+        self._lent = 0
+
+    # -- what is asked of it ---------------------------------------------------------------------
+
+    def claim_of(self, job_id: str, number: int) -> Claim | None:
+        """Return the claim if it is the one that is running."""
+        claim = self.claims.get(job_id)
+        return claim if claim is not None and claim.number == number else None
+
+    @property
+    def wanted(self) -> int:
+        """How many workers there should be now."""
+        return self.target + self._lent
+
+    @property
+    def lent(self) -> int:
+        """How many slots are lent."""
+        return self._lent
+
+    def next_worker(self) -> int:
+        """Return a number that no worker had."""
+        return self._last_worker + 1
+
+    def has_too_many_deaths(self, now: float) -> bool:
+        """Tell whether the restart budget is used up."""
+        budget = self.settings.restarts
+        while self._deaths and self._deaths[0] <= now - budget.window_s:
+            self._deaths.popleft()
+        return len(self._deaths) > budget.deaths
+
+    # -- what happens among the living ---------------------------------------------------------------
+
+    def arm(self, claim: Claim, alarm: Alarm, at: float) -> None:
+        """Let the alarm ring for the claim at ``at``, and not at any other time set before."""
+        claim.armed.add(alarm)
+        self.alarms.push(at, (claim.job.id, alarm))
+
+    def forgive_silence(self, seconds: float) -> None:
+        """Take the event loop's own lateness off the silence of every attempt."""
+        for claim in self.claims.values():
+            claim.heard_at += seconds
+
+    def follow_command(self, command: c.Command, now: float) -> bool:
+        """Note what the command means for the living; False if it is a late report, which means nothing."""
+        if isinstance(command, c.Report):
+            claim = self.claim_of(command.job_id, command.claim)
+            if claim is None:
+                self.late_reports += 1
+                return False
+            claim.heard_at = max(claim.heard_at, now)
+            self._follow_report(command, claim, now)
+        elif isinstance(command, c.Register):
+            self.tasks.update(command.tasks)
+        elif isinstance(command, c.SetWorkers):
+            self.target = command.count
+        elif isinstance(command, c.Drain):
+            self.is_draining = True
+        return True
+
+    def _follow_report(self, report: c.Report, claim: Claim, now: float) -> None:
+        match report:
+            case c.Extend() if claim.timeout_at < inf and claim.abort is None:
+                claim.timeout_at += report.seconds
+                self.arm(claim, Alarm.TIMEOUT, claim.timeout_at)
+            case c.ShowProgress():
+                claim.progress = _further(claim.progress, report)
+                if now < claim.progress_told_at + PROGRESS_INTERVAL_S:
+                    self.arm(claim, Alarm.PROGRESS, claim.progress_told_at + PROGRESS_INTERVAL_S)
+            case c.Lend() if not claim.is_lent and self._lent < LENT_LIMIT:
+                claim.is_lent = True
+                self._lent += 1
+            case c.TakeBack():
+                self._take_back(claim)
+            case _:
+                pass
+
+    def _take_back(self, claim: Claim) -> None:
+        if claim.is_lent:
+            claim.is_lent = False
+            self._lent -= 1
+
+    # -- following facts and effects ------------------------------------------------------------------
+
+    def follow_fact(self, fact: f.Fact, job: Job) -> None:
+        """Begin or end the claim that the fact speaks of."""
+        kind = type(fact)
+        if isinstance(fact, f.Started):
+            self._begin(fact, job)
+        elif (claim := self.claims.get(job.id)) is not None:
+            if kind is f.Progressed:
+                claim.progress_told_at = fact.at
+            elif kind not in _WITHIN_A_RUN:
+                self._end(claim)
+
+    def follow_effect(self, effect: e.Effect, now: float) -> None:
+        """Note what the shell is being told."""
+        match effect:
+            case e.Abort():
+                claim = self.claims[effect.job_id]
+                claim.abort = claim.abort or effect.reason
+                claim.abandon_at = min(claim.abandon_at, now + effect.grace)
+                self.arm(claim, Alarm.GRACE, claim.abandon_at)
+            case e.Hire():
+                self._last_worker = effect.worker
+                self.workers[effect.worker] = None
+                self.idle.append(effect.worker)
+            case e.Retire():
+                self._forget(effect.worker)
+            case e.Abandon():
+                self._forget(effect.worker)
+                self.lost_workers += 1
+                self._deaths.append(now)
+            case _:
+                pass
+
+    def _begin(self, fact: f.Started, job: Job) -> None:
+        self.idle.remove(fact.worker)
+        self.workers[fact.worker] = job.id
+        claim = self.claims[job.id] = Claim(job, fact.claim, fact.worker, fact.at)
+        options = job.options
+        if options.timeout is not None:
+            claim.timeout_at = fact.at + options.timeout
+            self.arm(claim, Alarm.TIMEOUT, claim.timeout_at)
+        if options.heartbeat_timeout is not None:
+            self.arm(claim, Alarm.HEARTBEAT, fact.at + options.heartbeat_timeout)
+        if options.deadline is not None:
+            self.arm(claim, Alarm.DEADLINE, job.limits_from + options.deadline)
+
+    def _end(self, claim: Claim) -> None:
+        self._take_back(claim)
+        del self.claims[claim.job.id]
+        for alarm in claim.armed:
+            self.alarms.remove((claim.job.id, alarm))
+        if claim.worker in self.workers:
+            self.workers[claim.worker] = None
+            self.idle.append(claim.worker)
+
+    def _forget(self, worker: int) -> None:
+        if self.workers.pop(worker) is None:
+            self.idle.remove(worker)
+
+
+_WITHIN_A_RUN = (f.Logged, f.Stalled, f.CancelRequested)
+
+
+def _further(progress: Progress, report: c.ShowProgress) -> Progress:
+    """Return the progress, moved on: its value never goes down, and what is None stays as it was."""
+    return Progress(
+        max(progress.value, report.value or 0.0),
+        progress.current if report.current is None else report.current,
+        progress.total if report.total is None else report.total,
+        progress.message if report.message is None else report.message,
+    )

@@ -1,0 +1,417 @@
+"""The laws of the core, each tried on a thousand random histories.
+
+What a history is, and who plays it, is told in ``driver``. A law that fails prints the shortest
+history that breaks it.
+"""
+
+from collections import Counter, deque
+from itertools import pairwise
+from math import inf, nextafter
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+
+from actorq.config import (
+    ATTEMPT_HISTORY,
+    JOB_LOG_LIMIT,
+    RestartBudget,
+    Retention,
+    Settings,
+)
+from actorq.core import commands as c
+from actorq.core import effects as e
+from actorq.core import facts as f
+from actorq.core.decide import alarm_rang, decide
+from actorq.core.job import FINAL, JobState
+from actorq.core.ledger import Ledger
+from actorq.core.machine import replay
+from actorq.errors import ActorqError, QueueClosed, QueueFull
+
+from .driver import (
+    EPOCH,
+    KNOWN,
+    Act,
+    History,
+    Turn,
+    World,
+    all_reports,
+    dump,
+    dump_roster,
+    histories,
+    place_of,
+    places,
+)
+
+LAW = settings(max_examples=1_000, deadline=None, derandomize=True)
+ENDS = (f.Succeeded, f.Failed, f.DeadLettered, f.Cancelled)
+
+
+def play(history: History, *laws: Any, **options: Any) -> World:
+    """Play the history under these laws."""
+    world = World(history.settings, laws, **options)
+    world.play(history.acts)
+    return world
+
+
+# -- who writes ------------------------------------------------------------------------------------
+
+
+@LAW
+@given(histories(40))
+def test_deciding_changes_nothing(history: History) -> None:
+    """One writer: only Ledger.apply changes a job; decide and alarm_rang read."""
+
+    def decides_without_a_trace(world: World, commands: list[c.Command], now: float) -> None:
+        ledger, roster = world.machine.ledger, world.machine.roster
+        before = dump(ledger), dump_roster(roster)
+        now = max(now, ledger.now)
+        for command in commands:
+            if not isinstance(command, c.Report) or roster.claim_of(command.job_id, command.claim):
+                decide(command, ledger, roster, now)
+        for claim in roster.claims.values():
+            for alarm in claim.armed:
+                alarm_rang(claim, alarm, now)
+        assert (dump(ledger), dump_roster(roster)) == before
+
+    play(history, before=(decides_without_a_trace,))
+
+
+@LAW
+@given(histories())
+def test_a_ledger_replayed_is_the_ledger_lived(history: History) -> None:
+    """Replay: folding the facts of any history gives the ledger that lived it, in every field."""
+    world = play(history)
+    assert dump(replay(world.facts, World.blank())) == dump(world.machine.ledger)
+
+
+@LAW
+@given(histories(40))
+def test_a_report_for_another_claim_changes_nothing(history: History) -> None:
+    """Fencing: a report counts only for the claim that is running."""
+
+    def is_fenced(world: World, turn: Turn) -> None:
+        machine = world.machine
+        ledger, roster = machine.ledger, machine.roster
+        if not ledger.jobs or machine.next_deadline() <= turn.step.now:
+            return
+        job = list(ledger.jobs.values())[len(world.facts) % len(ledger.jobs)]
+        before = dump(ledger), dump_roster(roster)
+        forged = [report for claim in (job.claim + 1, job.claim - 1) for report in all_reports(job.id, claim)]
+        if job.state is not JobState.RUNNING:
+            forged += all_reports(job.id, job.claim)
+        late = roster.late_reports
+        step = machine.step(forged, turn.step.now)
+        assert step.answers == [False] * len(forged)
+        assert (step.facts, step.effects, step.ended) == ([], [], [])
+        assert (dump(ledger), dump_roster(roster)) == before
+        assert roster.late_reports == late + len(forged)
+
+    play(history, is_fenced)
+
+
+# -- time --------------------------------------------------------------------------------------------
+
+
+@LAW
+@given(histories())
+def test_time_never_flows_back(history: History) -> None:
+    """Time flows one way: no step and no fact is earlier than the one before, and no number is left out."""
+    steps: list[float] = []
+    world = play(history, lambda world, turn: steps.append(turn.step.now))
+    assert all(a.at <= b.at for a, b in pairwise(world.facts))
+    assert [fact.n for fact in world.facts] == list(range(1, len(world.facts) + 1))
+    if world.lives == 1:
+        assert steps == sorted(steps)
+
+
+@LAW
+@given(histories(40))
+def test_nothing_happens_by_itself_before_the_next_deadline(history: History) -> None:
+    """One alarm: whoever sleeps until next_deadline misses nothing."""
+
+    def is_quiet(world: World, turn: Turn) -> None:
+        deadline = world.machine.next_deadline()
+        if deadline <= turn.step.now:
+            return
+        last = nextafter(deadline, -inf) if deadline < inf else turn.step.now + 1e6
+        for now in (turn.step.now, last):
+            step = world.machine.step([], max(now, turn.step.now))
+            assert (step.facts, step.effects, step.ended) == ([], [], [])
+        assert world.machine.next_deadline() == deadline
+
+    play(history, is_quiet)
+
+
+@LAW
+@given(histories(40))
+def test_the_alarm_never_rings_in_vain_for_ever(history: History) -> None:
+    """One alarm: after a step or two at one time, the next deadline lies in the future."""
+
+    def settles(world: World, turn: Turn) -> None:
+        machine, now = world.machine, turn.step.now
+        for _ in range(4):
+            if machine.next_deadline() > now:
+                return
+            world.facts += machine.step([], now).facts
+        pytest.fail(f"the machine spins at {now}: {machine.next_deadline()}, {machine!r}")
+
+    world = World(history.settings)
+    for act in history.acts:
+        world.do(act)
+    world.flush()
+    for _ in range(30):  # and so it stays, from alarm to alarm
+        at = world.machine.next_deadline()
+        if at == inf:
+            break
+        step = world.machine.step([], at)
+        settles(world, Turn([], at, step))
+
+
+# -- places and numbers ------------------------------------------------------------------------------
+
+
+@LAW
+@given(histories())
+def test_no_job_is_lost_and_none_is_in_two_places(history: History) -> None:
+    """Each job is in the one place of its state; accepted = live + finished + removed."""
+
+    def is_in_order(world: World, turn: Turn) -> None:
+        ledger, roster = world.machine.ledger, world.machine.roster
+        should: dict[str, list[str]] = {place: [] for place in places(ledger)}
+        for job in ledger.jobs.values():
+            should[place_of(job)].append(job.id)
+        assert places(ledger) == {place: sorted(ids) for place, ids in should.items()}
+        finished = sum(map(len, ledger.finished.values()))
+        assert ledger.seq == ledger.live + finished + ledger.removed
+        states = Counter(job.state for job in ledger.jobs.values())
+        assert all(count == states[state] for state, count in ledger.count().items())
+        assert set(roster.claims) == set(ledger.running)
+        assert sorted(claim.worker for claim in roster.claims.values()) == sorted(
+            worker for worker, job_id in roster.workers.items() if job_id is not None
+        )
+        for jobs in ledger.finished.values():
+            ends = [job.ended_at for job in jobs.values() if job.ended_at is not None]
+            assert ends == sorted(ends)
+            assert len(ends) == len(jobs)
+        waiting = {id_ for id_ in (*ledger.ready, *ledger.delayed) if ledger.jobs[id_].limit_at() < inf}
+        shelved = {job.id for s in ledger.parked.values() for job in s.values() if job.limit_at() < inf}
+        assert set(ledger.limits) == waiting | shelved
+
+    play(history, is_in_order)
+
+
+@LAW
+@given(histories())
+def test_attempts_are_counted_before_they_run(history: History) -> None:
+    """Each Dispatch has its Started in the same step; claims grow, over restarts too; attempts are bounded."""
+    claims: dict[str, int] = {}
+
+    def is_counted(world: World, turn: Turn) -> None:
+        started = [(fact.worker, fact.job_id, fact.claim) for fact in turn.step.facts if isinstance(fact, f.Started)]
+        dispatched = [
+            (effect.worker, effect.job_id, effect.claim)
+            for effect in turn.step.effects
+            if isinstance(effect, e.Dispatch)
+        ]
+        assert started == dispatched
+        for fact in turn.step.facts:
+            if isinstance(fact, f.Submitted):
+                claims[fact.job_id] = 0  # an id may come back once its job is removed
+            if isinstance(fact, f.Started):
+                assert fact.claim > claims[fact.job_id]
+                claims[fact.job_id] = fact.claim
+
+    world = play(history, is_counted)
+    asked = {fact.job_id: fact for fact in world.facts if isinstance(fact, f.Submitted)}
+    for fact in world.facts:
+        if isinstance(fact, f.Started):
+            assert 1 <= fact.attempt <= asked[fact.job_id].options.retry.max_attempts
+
+
+@LAW
+@given(histories())
+def test_an_attempt_is_in_the_history_once(history: History) -> None:
+    """The attempts that a job remembers have growing claims, and times that fit their order."""
+    world = play(history)
+    for job in world.machine.ledger.jobs.values():
+        assert all(a.claim < b.claim for a, b in pairwise(job.attempts))
+        assert all(a.ended_at <= b.started_at for a, b in pairwise(job.attempts))
+        assert all(run.started_at <= run.ended_at for run in job.attempts)
+
+
+@LAW
+@given(histories())
+def test_everything_has_its_bound(history: History) -> None:
+    """Workers are as many as wanted but for busy ones; runs, live jobs, histories and logs are bounded."""
+
+    def is_bounded(world: World, turn: Turn) -> None:
+        ledger, roster = world.machine.ledger, world.machine.roster
+        assert len(roster.workers) == roster.wanted or (len(roster.workers) > roster.wanted and not roster.idle)
+        assert len(ledger.running) + len(roster.idle) == len(roster.workers)
+        assert roster.lent == sum(claim.is_lent for claim in roster.claims.values())
+        assert ledger.live <= world.settings.max_pending
+        for jobs in ledger.finished.values():
+            assert len(jobs) <= world.settings.retention.count
+        for job in ledger.jobs.values():
+            assert len(job.attempts) <= ATTEMPT_HISTORY
+            assert len(job.log) <= JOB_LOG_LIMIT
+
+    play(history, is_bounded)
+
+
+# -- order and ends ----------------------------------------------------------------------------------
+
+
+@LAW
+@given(histories())
+def test_the_first_in_order_starts_first(history: History) -> None:
+    """Whenever a job starts, no other that could run has a higher priority, or was due or accepted before."""
+    shadow = World.blank()
+    for fact in play(history).facts:
+        if isinstance(fact, f.Started):
+            job = shadow.jobs[fact.job_id]
+            assert shadow.ready.peek() == (-job.options.priority, job.due_at, job.seq, job.id)
+        shadow.apply(fact)
+
+
+@LAW
+@given(histories())
+def test_what_is_over_never_starts(history: History) -> None:
+    """No attempt starts at or after the passing of its job's ``expires`` or ``deadline``, or before it is due."""
+    shadow = World.blank()
+    for fact in play(history).facts:
+        if isinstance(fact, f.Started):
+            job = shadow.jobs[fact.job_id]
+            assert job.due_at <= fact.at < job.limit_at()
+        shadow.apply(fact)
+
+
+@LAW
+@given(histories())
+def test_a_cancel_that_was_accepted_ends_as_cancelled(history: History) -> None:
+    """Once cancel was answered with True, the next end of the job is ``cancelled``, also over a crash."""
+    accepted: set[str] = set()
+
+    def is_kept(world: World, turn: Turn) -> None:
+        for command, answer in zip(turn.commands, turn.step.answers, strict=True):
+            if isinstance(command, c.Cancel) and answer is True:
+                accepted.add(command.job_id)
+        for fact in turn.step.facts:
+            if isinstance(fact, ENDS) and fact.job_id in accepted:
+                assert isinstance(fact, f.Cancelled)
+                accepted.discard(fact.job_id)
+
+    world = play(history, is_kept, may_batch=False)
+    assert accepted <= set(world.machine.ledger.running)
+
+
+@LAW
+@given(histories())
+def test_the_first_final_state_wins(history: History) -> None:
+    """After a job's end nothing happens to it but a rerun or its removal; ``ended`` tells of each end once."""
+    ended: list[str] = []
+
+    def is_told(world: World, turn: Turn) -> None:
+        ends = [fact.job_id for fact in turn.step.facts if isinstance(fact, ENDS)]
+        assert [job.id for job in turn.step.ended] == ends
+        assert all(job.state in FINAL and job.ended_at == turn.step.now for job in turn.step.ended)
+        ended.extend(ends)
+
+    world = play(history, is_told)
+    over: set[str] = set()
+    for fact in world.facts:
+        if fact.job_id in over:
+            assert isinstance(fact, f.Requeued | f.Removed)
+            over.discard(fact.job_id)
+        if isinstance(fact, ENDS):
+            over.add(fact.job_id)
+
+
+@LAW
+@given(histories())
+def test_every_command_has_one_answer(history: History) -> None:
+    """A refusal is an answer of our own errors; an accepted Submit leaves every job it names in the ledger."""
+
+    def is_answered(world: World, turn: Turn) -> None:
+        assert len(turn.step.answers) == len(turn.commands)
+        for command, answer in zip(turn.commands, turn.step.answers, strict=True):
+            assert answer in (None, True, False) or isinstance(answer, ActorqError)
+            if isinstance(command, c.Submit):
+                submitted = {fact.job_id for fact in world.facts if isinstance(fact, f.Submitted)}
+                wanted = {job.id for job in command.jobs}
+                assert isinstance(answer, QueueFull | QueueClosed) or wanted <= submitted
+
+    play(history, is_answered)
+
+
+# -- pictures, budgets, and the end of it all --------------------------------------------------------
+
+
+@LAW
+@given(histories())
+@example(  # a page is dropped while its picture waits
+    History(
+        Settings(retention=Retention(count=0)),
+        (
+            *(Act("submit", 1, 0, 1),) * 9, Act("photo", 0, 0, 0),
+            *(Act("finish", 0, 0, 1),) * 18, Act("take", 200, 0, 0),
+        ),
+    )
+)  # fmt: skip
+def test_a_picture_shows_the_moment_at_which_it_was_begun(history: History) -> None:
+    """A picture taken in slices, with life between them, is the ledger as it stood; and can be lived on."""
+    world = World(history.settings)
+    world.play(history.acts)
+    if world.photo is None:
+        world.begin_photo()
+    world.close_photo()
+    for totals, meant, taken in world.photos:
+        assert taken == meant
+        restored = Ledger(totals, taken)
+        facts = [fact for fact in world.facts if fact.n <= totals.n]
+        assert dump(restored) == dump(replay(facts, World.blank()))
+
+
+@LAW
+@given(histories())
+def test_the_queue_gives_up_when_too_many_workers_die(history: History) -> None:
+    """GiveUp appears if and only if more than ``deaths`` workers were lost within ``window_s``."""
+    budget: RestartBudget = history.settings.restarts
+    deaths: deque[float] = deque()
+    life = 1
+
+    def is_within_budget(world: World, turn: Turn) -> None:
+        nonlocal life
+        if world.lives != life:
+            life = world.lives
+            deaths.clear()
+        gave_up = [effect for effect in turn.step.effects if isinstance(effect, e.GiveUp)]
+        should = 0
+        for effect in turn.step.effects:
+            if isinstance(effect, e.Abandon):
+                deaths.append(turn.step.now)
+                recent = [at for at in deaths if at > turn.step.now - budget.window_s]
+                should += len(recent) > budget.deaths
+        assert len(gave_up) == should
+
+    play(history, is_within_budget)
+
+
+@LAW
+@given(histories(40))
+def test_every_job_ends_if_the_workers_do_their_work(history: History) -> None:
+    """Liveness: with workers that obey and finish, and time that goes on, every job that is not parked ends."""
+    world = play(history)
+    world.crash(from_picture=True, registered=True)  # it may have been draining
+    machine = world.machine
+    for _ in range(500):
+        if machine.ledger.live == machine.ledger.parked_count:
+            break
+        reports: list[c.Command] = [world.report("finish", run, 0) for run in list(world.runs.values())]
+        at = machine.next_deadline()
+        world.step(reports, world.now if reports or at == inf else at)
+    assert machine.ledger.live == machine.ledger.parked_count
+    assert not machine.roster.claims
+    assert KNOWN not in {job.task for job in machine.ledger.jobs.values() if job.state is JobState.QUEUED}
+    assert world.now >= EPOCH
