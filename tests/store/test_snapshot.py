@@ -1,0 +1,565 @@
+"""Writing: whole or absent, whatever fails at whichever step. Reading: no damage passes for truth."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, evolve
+
+from actorq.config import LINE_LIMIT
+from actorq.core.facts import Submitted
+from actorq.core.job import (
+    Attempt,
+    Failure,
+    HoldReason,
+    Job,
+    JobOptions,
+    JobState,
+    Progress,
+    Reason,
+)
+from actorq.core.ledger import Ledger
+from actorq.core.picture import Totals
+from actorq.core.retry import Retry
+from actorq.errors import StoreError
+from actorq.store import snapshot as module
+from actorq.store.codec import Damage, NewerVersion
+from actorq.store.files import DiskFiles, MediumError
+from actorq.store.recovery import recover
+from actorq.store.snapshot import SnapshotReader, SnapshotWriter, rest
+
+NAME = "snap-00000000000000000003.jsonl"
+
+FORMATS = Path(__file__).parent / "formats"
+
+
+@pytest.fixture
+def jobs(make_job: Callable[..., Job]) -> list[Job]:
+    return [make_job(1), make_job(3, state=JobState.SUCCEEDED, ended_at=1.7e9, result=b"[1,2]")]
+
+
+@pytest.fixture
+def data(files: Any, write: Any, jobs: list[Job]) -> bytes:
+    """A small snapshot."""
+    write(files, 3, jobs)
+    return files.files[NAME]
+
+
+def read(files: Any, name: str = NAME) -> list[Job]:
+    return list(SnapshotReader(files, name).jobs())
+
+
+def refusal(files: Any, data: bytes) -> Damage:
+    files.files[NAME] = data
+    with pytest.raises(Damage) as caught:
+        read(files)
+    return caught.value
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_written_is_read(files: Any, write: Any, jobs: list[Job]) -> None:
+    assert write(files, 3, jobs) == NAME
+    assert list(files.files) == [NAME]
+    reader = SnapshotReader(files, NAME)
+    assert list(reader.jobs()) == jobs
+    assert reader.header.queue == "mail"
+    assert reader.header.removed == 1
+    assert reader.footer.upto == 3
+    assert reader.line == 4
+    assert reader.size == len(files.files[NAME])
+
+
+def test_a_ledger_comes_back_as_it_was_but_for_what_is_not_stored(tmp_path: Path) -> None:
+    ledger = Ledger()
+    for seq in range(1, 7):
+        fact = Submitted(1.5 * seq, f"j{seq}", 1.5 * seq, seq, "t", b"[[],{}]", JobOptions(), seq % 3 == 0)
+        fact.n = seq
+        ledger.apply(fact)
+    picture = ledger.picture()
+    disk = DiskFiles(tmp_path)
+    writer = SnapshotWriter(disk, picture.totals, "mail", wall=1.0)
+    writer.begin()
+    while some := picture.take(2):
+        writer.write(writer.encode(some))
+    writer.finish()
+    assert writer.count == 4
+    assert writer.size == (tmp_path / writer.name).stat().st_size
+
+    again = recover(disk)
+    assert again.totals == Totals(n=6, now=9.0, seq=6, removed=2)
+    assert again.jobs == [job for job in ledger.jobs.values() if not job.ephemeral]
+    restored = Ledger(again.totals, again.jobs)
+    assert restored.seq == restored.live + restored.removed
+
+
+def test_an_empty_ledger_makes_a_snapshot_too(files: Any, write: Any) -> None:
+    name = write(files, 0, [])
+    assert name == "snap-00000000000000000000.jsonl"
+    assert read(files, name) == []
+
+
+def test_files_are_for_their_owner_alone(tmp_path: Path, write: Any, jobs: list[Job]) -> None:
+    write(DiskFiles(tmp_path), 3, jobs)
+    assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_the_last_two_generations_are_kept(files: Any, write: Any, jobs: list[Job]) -> None:
+    files.files |= {"snap-1.jsonl": b"not ours", "lock": b""}
+    for n in (3, 5, 9, 9, 12):
+        write(files, n, jobs)
+    assert sorted(files.files) == [
+        "lock",
+        "snap-00000000000000000009.jsonl",
+        "snap-00000000000000000012.jsonl",
+        "snap-1.jsonl",
+    ]
+
+
+def test_what_only_has_the_name_of_a_snapshot_is_not_removed(files: Any, write: Any, jobs: list[Job]) -> None:
+    odd = "snap-00000000000000000001.jsonl"
+    files.files[odd] = b""
+    files.odd.add(odd)
+    for n in (3, 5, 9):
+        write(files, n, jobs)
+    assert odd in files.files
+
+
+def test_a_snapshot_of_the_same_moment_takes_the_place_of_the_first(files: Any, write: Any, jobs: list[Job]) -> None:
+    write(files, 3, jobs)
+    write(files, 3, jobs, salt=99)
+    assert list(files.files) == [NAME]
+    assert b'"salt":99' in files.files[NAME]
+    assert read(files) == jobs
+
+
+def test_a_snapshot_can_be_abandoned_at_any_time(files: Any, jobs: list[Job]) -> None:
+    writer = SnapshotWriter(files, Totals(3, 1.0, 3, 1), "mail", wall=1.0)
+    writer.abandon()
+    writer.begin()
+    writer.write(writer.encode(jobs))
+    writer.abandon()
+    assert files.files == {}
+    writer.begin()
+    assert list(files.files) == [NAME + ".tmp"]
+
+
+def test_a_file_left_beside_is_replaced(files: Any, write: Any, jobs: list[Job]) -> None:
+    files.files[NAME + ".tmp"] = b"half of a snapshot of an earlier life"
+    write(files, 3, jobs)
+    assert read(files) == jobs
+
+
+@pytest.mark.parametrize("lie", ["flipped", "lost", "another"])
+def test_what_cannot_be_read_back_is_not_put_in_place(files: Any, write: Any, jobs: list[Job], lie: str) -> None:
+    write(files, 3, jobs)
+    another = files.files[NAME]
+    writer = SnapshotWriter(files, Totals(3, 1.0, 3, 1), "mail", wall=1.0)
+    writer.begin()
+    writer.write(writer.encode(jobs))
+
+    def settle(name: str) -> None:
+        written = files.files[name]
+        files.files[name] = {
+            "flipped": written.replace(b"mail.send", b"mail.sent"),
+            "lost": written[:-100],
+            "another": another,
+        }[lie]
+
+    files.settle = settle
+    with pytest.raises(StoreError, match="was not read back as it was meant"):
+        writer.finish()
+    writer.abandon()
+    assert files.files == {NAME: another}
+
+
+def test_reading_back_rests_between_turns(files: Any, jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[None] = []
+    times = iter(range(100))
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(times) / 1000)
+    writer = SnapshotWriter(files, Totals(3, 1.0, 3, 1), "mail", wall=1.0)
+    writer.begin()
+    writer.write(writer.encode(jobs))
+    writer.finish(lambda: turns.append(None))
+    assert len(turns) == 2
+
+
+def test_resting_takes_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", slept.append)
+    rest()
+    assert slept == [0.001]
+
+
+# ── a crash at every step ────────────────────────────────────────────────────────────────────────
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+@define
+class Fragile:
+    """Passes operations on, and breaks at one of them: before it, after it, or in the middle."""
+
+    inner: Any
+    left: int
+    how: str
+    error: BaseException
+
+    def __getattr__(self, name: str) -> Any:
+        inner = getattr(self.inner, name)
+        if name == "where":
+            return inner
+
+        def operate(*args: Any) -> Any:
+            self.left -= 1
+            if self.left == 0:
+                if self.how == "after":
+                    inner(*args)
+                elif self.how == "middle" and name == "write":
+                    inner(args[0][: len(args[0]) // 2])
+                raise self.error
+            result = inner(*args)
+            if name == "create":
+                return FragileFile(self, result)
+            return list(result) if name == "blocks" else result
+
+        return operate
+
+
+class FragileFile:
+    """A file whose operations are counted with those of its directory."""
+
+    def __init__(self, directory: Fragile, inner: Any) -> None:
+        self._directory = directory
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        fragile = evolve(self._directory, inner=self._inner)
+
+        def operate(*args: Any) -> Any:
+            self._directory.left -= 1
+            return getattr(fragile, name)(*args)
+
+        return operate
+
+
+@pytest.mark.parametrize("how", ["before", "middle", "after"])
+def test_a_crash_at_any_step_leaves_the_old_snapshot_or_the_new_one(
+    tmp_path: Path, write: Any, make_job: Callable[..., Job], how: str
+) -> None:
+    outcomes: list[int] = []
+    for step in range(1, 100):
+        directory = tmp_path / str(step)
+        directory.mkdir()
+        disk = DiskFiles(directory)
+        for n in (3, 5):
+            write(disk, n, [make_job(n)])
+        try:
+            write(Fragile(disk, step, how, Crash()), 9, [make_job(9)])
+        except Crash:
+            found = recover(DiskFiles(directory))
+            assert found.report.set_aside == ()
+            assert found.jobs == [make_job(found.totals.n)]
+            assert not list(directory.glob("*.tmp"))
+            outcomes.append(found.totals.n)
+            write(disk, 9, [make_job(9)])
+            assert recover(disk).totals.n == 9
+        else:
+            break
+    assert outcomes == sorted(outcomes)
+    assert set(outcomes) == {5, 9}
+    assert len(outcomes) == 13
+
+
+def test_an_error_at_any_step_leaves_a_whole_snapshot_and_the_next_one_succeeds(
+    write: Any, files: Any, make_job: Callable[..., Job]
+) -> None:
+    for step in range(1, 14):
+        files.files.clear()
+        for n in (3, 5):
+            write(files, n, [make_job(n)])
+        fragile = Fragile(files, step, "before", StoreError("x", "is full"))
+        writer = SnapshotWriter(fragile, Totals(9, 1.0, 9, 8), "mail", wall=1.0)
+        with pytest.raises(StoreError, match="is full"):
+            _write_all(writer, [make_job(9)])
+        writer.abandon()
+        assert not [name for name in files.files if name.endswith(".tmp")]
+        assert recover(files).totals.n in {5, 9}
+        write(files, 9, [make_job(9)])
+        assert recover(files).totals.n == 9
+
+
+def _write_all(writer: SnapshotWriter, jobs: list[Job]) -> None:
+    writer.begin()
+    writer.write(writer.encode(jobs))
+    writer.finish(lambda: None)
+
+
+# ── damage ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_cut_is_refused(files: Any, data: bytes) -> None:
+    for size in range(len(data)):
+        refusal(files, data[:size])
+
+
+def test_every_flipped_bit_is_refused(files: Any, data: bytes) -> None:
+    for place in range(len(data)):
+        for bit in range(8):
+            changed = bytearray(data)
+            changed[place] ^= 1 << bit
+            refusal(files, bytes(changed))
+
+
+def test_every_byte_dropped_or_doubled_is_refused(files: Any, data: bytes) -> None:
+    for place in range(len(data)):
+        refusal(files, data[:place] + data[place + 1 :])
+        refusal(files, data[:place] + b"\n" + data[place:])
+
+
+def test_lines_dropped_doubled_or_swapped_are_refused(files: Any, data: bytes) -> None:
+    lines = data.splitlines(keepends=True)
+    for place in range(len(lines)):
+        refusal(files, b"".join(lines[:place] + lines[place + 1 :]))
+        refusal(files, b"".join([*lines[:place], lines[place], *lines[place:]]))
+        for other in range(place):
+            swapped = lines.copy()
+            swapped[place], swapped[other] = swapped[other], swapped[place]
+            refusal(files, b"".join(swapped))
+
+
+def test_runs_of_nul_are_refused(files: Any, data: bytes) -> None:
+    for start in range(0, len(data), 7):
+        for size in (1, 64, 4096):
+            refusal(files, (data[:start] + bytes(size) + data[start + size :])[: len(data)])
+        refusal(files, data[:start] + bytes(64))
+    refusal(files, data + bytes(64))
+
+
+def test_a_snapshot_read_in_small_pieces_is_the_same(files: Any, data: bytes, jobs: list[Job]) -> None:
+    assert data
+    for files.block in (1, 2, 16, 100):
+        assert read(files) == jobs
+
+
+def test_damage_says_in_which_line_it_is(files: Any, data: bytes) -> None:
+    lines = data.splitlines(keepends=True)
+    assert refusal(files, b"").line == 1
+    assert refusal(files, b"\n" + data).line == 1
+    assert refusal(files, data.replace(b"job-3", b"job-4")).line == 3
+    assert refusal(files, data[:-1]).why == "the line is cut off"
+    assert refusal(files, b"".join(lines[:2])).why == "the file ends without its last line"
+    assert refusal(files, data + b"{}\n").why == "the file goes on behind its last line"
+
+
+def test_a_line_without_end_is_not_read_to_its_end(files: Any, data: bytes) -> None:
+    read_blocks: list[int] = []
+
+    def endless(name: str) -> Iterator[bytes]:
+        yield data[:50]
+        for number in range(1_000):
+            read_blocks.append(number)
+            yield bytes(LINE_LIMIT)
+
+    files.blocks = endless
+    with pytest.raises(Damage, match="the line is too long") as caught:
+        read(files)
+    assert caught.value.line == 1
+    assert len(read_blocks) == 1
+
+
+def test_a_whole_line_that_is_too_long_is_refused(files: Any, data: bytes) -> None:
+    damage = refusal(files, data + b"x" * LINE_LIMIT + b"\n")
+    assert (damage.line, damage.why) == (5, "the line is too long")
+
+
+def test_a_disk_that_cannot_read_is_damage(files: Any, data: bytes) -> None:
+    def broken(name: str) -> Iterator[bytes]:
+        yield data[:-10]
+        raise MediumError(name, "cannot read it")
+
+    files.blocks = broken
+    with pytest.raises(Damage, match=r"it cannot be read: .* cannot read it") as caught:
+        read(files)
+    assert caught.value.line == 4
+
+
+def test_a_file_under_the_name_of_another_is_refused(files: Any, data: bytes) -> None:
+    other = "snap-00000000000000000004.jsonl"
+    files.files[other] = data
+    with pytest.raises(Damage, match="the name of another"):
+        read(files, other)
+
+
+# ── sound lines that do not fit together ─────────────────────────────────────────────────────────
+
+HEADER, FIRST, SECOND, FOOTER = range(4)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (HEADER, {"n": "3"}, "n is not a whole number"),
+        (HEADER, {"n": 4}, "the name of another"),
+        (HEADER, {"seq": 2}, "seq 3 is not in its order"),
+        (HEADER, {"seq": 2**60}, "does not balance"),
+        (HEADER, {"removed": 0}, "does not balance"),
+        (HEADER, {"salt": 0}, "the checksum is wrong"),
+        (FIRST, {"seq": 0}, "seq 0 is not in its order"),
+        (SECOND, {"seq": 1}, "seq 1 is not in its order"),
+        (SECOND, {"seq": "3"}, "seq is not a whole number"),
+        (SECOND, {"attempts": None}, "attempts is not a list"),
+        (SECOND, {"ephemeral": True}, "only lives in memory"),
+        (SECOND, {"ended_at": None}, "ended_at is not a number"),
+        (SECOND, {"t": "jot"}, "there are 1 jobs"),
+        (SECOND, {"t": None}, "there are 1 jobs"),
+        (SECOND, {"t": "jot", "must": True}, "must be understood"),
+        (FOOTER, {"t": "job"}, "id is missing"),
+        (FOOTER, {"t": "fin"}, "ends without its last line"),
+        (FOOTER, {"count": 2**60}, "there are 2 jobs"),
+        (FOOTER, {"left_out": 1}, "does not balance"),
+        (FOOTER, {"upto": 2}, "knows less"),
+        (FOOTER, {"digest": "00000000"}, "the digest of the file is wrong"),
+        (FOOTER, {"digest": 5}, "digest is not a text"),
+    ],
+)
+def test_nonsense_under_right_checksums_is_refused(
+    files: Any, data: bytes, forge: Any, case: tuple[int, dict[str, Any], str]
+) -> None:
+    place, fields, why = case
+    assert forge(data, lambda lines: None) == data
+    assert why in refusal(files, forge(data, lambda lines: lines[place].update(fields))).why
+
+
+def test_a_later_version_is_not_damage(files: Any, data: bytes, forge: Any) -> None:
+    files.files[NAME] = forge(data, lambda lines: lines[HEADER].update(v=2))
+    with pytest.raises(NewerVersion):
+        read(files)
+
+
+def test_fields_and_lines_that_are_not_known_are_passed_over(
+    files: Any, data: bytes, forge: Any, jobs: list[Job]
+) -> None:
+    def change(lines: list[dict[str, Any]]) -> None:
+        for line in lines:
+            line["colour"] = {"t": "end"}
+        lines.insert(2, {"t": "note", "text": "hello", "must": False})
+
+    files.files[NAME] = forge(data, change)
+    assert read(files) == jobs
+
+
+# ── files of earlier releases ────────────────────────────────────────────────────────────────────
+
+GOLDEN = [
+    Job(
+        "0198c0de",
+        2,
+        "mail.send",
+        b'[["ada@example.org"],{"cc":null,"n":18446744073709551615,"x":1e-7}]',
+        JobOptions(
+            priority=10,
+            retry=Retry(5, 2.5, "linear", 3.0, 600.0, 0.25, ["builtins.OSError"], ["a.B"]),
+            timeout=30.0,
+            heartbeat_timeout=5.5,
+            expires=60.0,
+            deadline=3600.0,
+            grace=1.0,
+            tags={"tenant": "é\u2028", 'odd","c":"00000000"}': ""},
+            dead_letter=True,
+        ),
+        JobState.RUNNING,
+        1_700_000_000.123456,
+        1_700_000_005.5,
+        attempt=2,
+        claim=3,
+        worker=7,
+        interruptions=1,
+        snoozes=1,
+        limits_from=1_700_000_001.0,
+        first_started_at=1_700_000_000.25,
+        started_at=1_700_000_006.0,
+        stalled=True,
+        cancel_requested="enough",
+    ),
+    Job(
+        "0198c0df",
+        3,
+        "mail.send",
+        b"[[],{}]",
+        JobOptions(),
+        JobState.SUCCEEDED,
+        1_700_000_001.0,
+        1_700_000_001.0,
+        limits_from=1_700_000_001.0,
+        attempt=1,
+        claim=1,
+        worker=1,
+        first_started_at=1_700_000_001.5,
+        started_at=1_700_000_001.5,
+        ended_at=1_700_000_002.0,
+        result=b"null",
+    ),
+]
+
+
+def golden_jobs() -> list[Job]:
+    failure = Failure(Reason.ERROR, "OSError", "no route", "Traceback …", 1, 1_700_000_002.5)
+    run = Attempt(1, 1, 4, 1_700_000_000.25, 1_700_000_002.5, "retry_scheduled", failure)
+    first = evolve(
+        GOLDEN[0],
+        failure=failure,
+        progress=Progress(0.5, 5.0, 10.0, "half"),
+        attempts=(run, evolve(run, failure=None, outcome="snoozed")),
+        log=((1_700_000_006.5, "info", "hello", b'{"a":1}'), (1_700_000_006.75, "info", "x", b"")),
+    )
+    held = evolve(
+        GOLDEN[1],
+        id="0198c0e0",
+        seq=5,
+        state=JobState.SCHEDULED,
+        hold_reason=HoldReason.NO_TASK,
+        ended_at=None,
+        result=None,
+        failure=Failure(Reason.NO_TASK, "UnknownTask"),
+    )
+    return [first, GOLDEN[1], held]
+
+
+def golden(files: Any) -> SnapshotWriter:
+    totals = Totals(42, 1_700_000_007.0, 6, 2)
+    how = {"wall": 1_700_000_008.5, "boot": "3c9b", "salt": 0xDECADE}
+    writer = SnapshotWriter(files, totals, "mäil", **how)
+    ephemeral = evolve(GOLDEN[1], seq=6, ephemeral=True, payload=b"")
+    _write_all(writer, [*golden_jobs(), ephemeral])
+    return writer
+
+
+def test_version_1_is_read_for_ever(files: Any) -> None:
+    name = "snap-00000000000000000042.jsonl"
+    files.files[name] = (FORMATS / "snapshot-v1.jsonl").read_bytes()
+    found = recover(files)
+    assert found.totals == Totals(42, 1_700_000_007.0, 6, 3)
+    assert found.jobs == golden_jobs()
+    assert found.report.queue == "mäil"
+    assert found.report.written_at == 1_700_000_008.5
+
+
+def test_version_1_is_what_we_write(files: Any) -> None:
+    """If this fails, what is written has changed: is it still read by the last release?"""
+    writer = golden(files)
+    assert files.files[writer.name] == (FORMATS / "snapshot-v1.jsonl").read_bytes()
+
+
+def test_the_defaults_of_version_1_stand() -> None:
+    """What is left out of a file means these for ever: to change one is to change the version."""
+    retry = Retry(3, 1.0, "exponential", 2.0, 3600.0, 0.1, (), ())
+    assert JobOptions() == JobOptions(0, retry, None, None, None, None, 10.0, {}, False)
+    assert Progress() == Progress(0.0, None, None, None)
+    plain = Job("j", 1, "t", b"[]", JobOptions(), JobState.QUEUED, 1.0, 1.0)
+    assert plain == evolve(plain, attempt=0, claim=0, worker=0, interruptions=0, snoozes=0)
+    assert (plain.stalled, plain.failure, plain.result, plain.log) == (False, None, None, ())
