@@ -53,6 +53,9 @@ PROGRESS_INTERVAL_S: Final = 0.1
 FEED_HISTORY: Final = 10_000
 """Facts the feed remembers for those who watch; who falls further behind is told that he missed some."""
 
+WORKERS_LIMIT: Final = 10_000
+"""The most workers that a queue may have."""
+
 LENT_LIMIT: Final = 1_000
 """The most slots lent at a time to running jobs that wait for other jobs."""
 
@@ -179,13 +182,18 @@ def _unknown_task(instance: Any, attribute: Attribute[Any], value: object) -> No
     one_of(attribute.name, value, ("park", "fail"))
 
 
+def _workers(instance: Any, attribute: Attribute[Any], value: int) -> None:
+    del instance
+    whole(attribute.name, value, 1, WORKERS_LIMIT)
+
+
 @frozen
 class Settings:
     """What the core must know of the queue's options."""
 
     name: str = "default"
     """Of the queue, for those who read an error."""
-    workers: int = field(default=10, validator=_positive)
+    workers: int = field(default=10, validator=_workers)
     max_pending: int = field(default=100_000, validator=_positive)
     """Live jobs (not yet ended) at a time."""
     grace_s: float = field(default=10.0, validator=_seconds)

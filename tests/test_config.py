@@ -9,6 +9,7 @@ import pytest
 
 from actorq.config import (
     LONGEST_S,
+    WORKERS_LIMIT,
     RestartBudget,
     Retention,
     Settings,
@@ -70,6 +71,7 @@ def test_a_choice_must_be_one_of_those_offered() -> None:
     [
         (Settings, "workers", 0),
         (Settings, "workers", 2.0),
+        (Settings, "workers", WORKERS_LIMIT + 1),
         (Settings, "max_pending", 0),
         (Settings, "grace_s", -1.0),
         (Settings, "on_unknown_task", "drop"),

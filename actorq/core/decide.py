@@ -121,11 +121,12 @@ def _register(command: c.Register, ledger: Ledger, roster: Roster, now: float) -
 
 
 def _end_of_run(command: c.Report, roster: Roster, now: float, fact: Callable[[Job], f.Fact]) -> Decision:
-    """End the claim by this fact, unless it had been asked to stop."""
+    """End the claim by this fact, unless it had been asked to stop; but first tell the progress not yet told."""
     claim = roster.claims[command.job_id]
-    if claim.abort is not None:
-        return Decision([_end_of_aborted(claim, claim.abort, now)], answer=True)
-    return Decision([fact(claim.job)], answer=True)
+    end = fact(claim.job) if claim.abort is None else _end_of_aborted(claim, claim.abort, now)
+    if Alarm.PROGRESS in claim.armed:
+        return Decision([f.Progressed(now, claim.job.id, claim.progress), end], answer=True)
+    return Decision([end], answer=True)
 
 
 def _finish(command: c.Finish, ledger: Ledger, roster: Roster, now: float) -> Decision:

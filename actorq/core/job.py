@@ -124,6 +124,12 @@ def _priority(instance: object, attribute: Attribute[int], value: int) -> None:
     whole(attribute.name, value, -PRIORITY_LIMIT, PRIORITY_LIMIT)
 
 
+def _flag(instance: object, attribute: Attribute[bool], value: object) -> None:
+    del instance
+    if not isinstance(value, bool):
+        raise InvalidOption(attribute.name, value, "wants True or False")
+
+
 def _retry(instance: object, attribute: Attribute[Retry], value: object) -> None:
     del instance
     if not isinstance(value, Retry):
@@ -164,7 +170,7 @@ class JobOptions:
     """From a cancel request, of any cause, until the worker is abandoned."""
     tags: Mapping[str, str] = field(factory=dict[str, str], converter=_to_tags)
     """A list of strings becomes keys with empty value."""
-    dead_letter: bool = False
+    dead_letter: bool = field(default=False, validator=_flag)
 
 
 @frozen

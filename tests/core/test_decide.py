@@ -692,6 +692,15 @@ def test_progress_is_told_at_most_once_in_an_interval_and_never_goes_down() -> N
     assert (house.job().progress.value, house.job().progress.message) == (0.6, "x")
 
 
+def test_progress_that_was_not_told_yet_is_told_before_the_end() -> None:
+    house = House()
+    house.submit("a")
+    house.ask(c.ShowProgress("a", 1, 0.2))
+    house.ask(c.ShowProgress("a", 1, 0.6, message="nearly"), after=0.03125)
+    assert names(house.report("finish")) == ["Progressed", "Succeeded"]
+    assert (house.job().progress.value, house.job().progress.message) == (1.0, "nearly")
+
+
 def test_progress_begins_anew_with_the_next_attempt() -> None:
     house = House()
     house.submit("a")

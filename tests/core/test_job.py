@@ -101,6 +101,12 @@ def test_bad_tags_are_refused(value: Any) -> None:
         JobOptions(tags=value)
 
 
+@pytest.mark.parametrize("value", ["mail", 1, None])
+def test_dead_lettering_is_asked_for_or_not(value: Any) -> None:
+    with pytest.raises(InvalidOption, match=r"^dead_letter="):
+        JobOptions(dead_letter=value)
+
+
 # -- limits of the whole job -------------------------------------------------------------------------------
 
 

@@ -1,0 +1,95 @@
+"""actorq: durable background jobs inside an asyncio or trio application, without a broker.
+
+To read the house, begin with ``core`` (what a job is and what can happen to it; its ``__init__`` says in which
+order), go on with ``store`` (bytes and files), ``function``, ``record`` and ``event`` (what users' values look
+like), then ``actors`` (the rooms that await), and end with ``queue``, ``task`` and ``handle`` (what the user holds).
+"""
+
+from actorq.actors.context import JobContext, current_job
+from actorq.config import RestartBudget, Retention
+from actorq.core.job import HoldReason, JobOptions, JobState, Priority, Progress, Reason
+from actorq.core.retry import Retry
+from actorq.errors import (
+    ActorqError,
+    CancelJob,
+    InternalError,
+    InvalidOption,
+    InvalidState,
+    JobCancelled,
+    JobError,
+    JobFailed,
+    JobLost,
+    JobNotFound,
+    PayloadError,
+    QueueClosed,
+    QueueFull,
+    Refused,
+    RetryAfter,
+    Snooze,
+    StoreCorrupt,
+    StoreError,
+    StoreLocked,
+    StoreTooNew,
+    Unrecoverable,
+    UnstorableTask,
+    Verdict,
+    WorkersKeepDying,
+)
+from actorq.event import EventsMissed, JobEvent
+from actorq.handle import JobHandle, as_completed, gather
+from actorq.queue import JobQueue, QueueStats
+from actorq.record import AttemptRecord, ErrorRecord, JobRecord, LogLine
+from actorq.task import JobRequest, Task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ActorqError",
+    "AttemptRecord",
+    "CancelJob",
+    "ErrorRecord",
+    "EventsMissed",
+    "HoldReason",
+    "InternalError",
+    "InvalidOption",
+    "InvalidState",
+    "JobCancelled",
+    "JobContext",
+    "JobError",
+    "JobEvent",
+    "JobFailed",
+    "JobHandle",
+    "JobLost",
+    "JobNotFound",
+    "JobOptions",
+    "JobQueue",
+    "JobRecord",
+    "JobRequest",
+    "JobState",
+    "LogLine",
+    "PayloadError",
+    "Priority",
+    "Progress",
+    "QueueClosed",
+    "QueueFull",
+    "QueueStats",
+    "Reason",
+    "Refused",
+    "RestartBudget",
+    "Retention",
+    "Retry",
+    "RetryAfter",
+    "Snooze",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreLocked",
+    "StoreTooNew",
+    "Task",
+    "Unrecoverable",
+    "UnstorableTask",
+    "Verdict",
+    "WorkersKeepDying",
+    "as_completed",
+    "current_job",
+    "gather",
+]

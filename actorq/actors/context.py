@@ -1,0 +1,131 @@
+"""What a running function knows of its job, and what it can say about it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import anyio.from_thread
+import anyio.lowlevel
+import orjson
+
+from actorq.config import TEXT_LIMIT, duration, number, text
+from actorq.core import commands as c
+from actorq.core.job import Job, Reason
+from actorq.errors import InvalidOption
+
+__all__ = ["JobContext", "current_job", "running_attempt"]
+
+UNSET: Any = object()
+
+running_attempt: ContextVar[JobContext | None] = ContextVar("actorq_running_attempt", default=None)
+"""The attempt that the calling code is part of."""
+
+
+def current_job() -> JobContext:
+    """Return the context of the job that the calling code is part of; also below the function, and in threads.
+
+    Raises:
+        RuntimeError: it is part of none.
+    """
+    context = running_attempt.get()
+    if context is None:
+        raise RuntimeError("No job is running here: current_job() is for code that a task's function calls.")
+    return context
+
+
+class JobContext:
+    """One attempt of one job. Its methods may be called from any thread."""
+
+    def __init__(self, job: Job, queue: object, tell: Callable[[c.Command], Any]) -> None:
+        options = job.options
+        self.job_id = job.id
+        self.task = job.task
+        self.attempt = job.attempt
+        """From 1."""
+        self.max_attempts = options.retry.max_attempts
+        self.claim = job.claim
+        """Unique for the job, growing, kept over restarts: pass it on where a late run must do no harm."""
+        self.tags: Mapping[str, str] = options.tags
+        self.deadline_at = None if options.deadline is None else job.limits_from + options.deadline
+        """Seconds since the epoch, or None."""
+        self.cancel_reason: Reason | None = None
+        """Why the attempt is being asked to stop; None while it is not."""
+        self.queue = queue
+        self.result: Any = UNSET
+        self.waits = 0
+        """How many of its tasks wait for other jobs: its slot is lent while there are any."""
+        self.is_over = False
+        """Whether the function has come to its end; what it has left behind may still run."""
+        self._tell = tell
+        self._thread = threading.get_ident()
+        self._token = anyio.lowlevel.current_token()
+
+    def __repr__(self) -> str:
+        return f"<JobContext {self.task} {self.job_id} attempt {self.attempt} of {self.max_attempts}>"
+
+    def heartbeat(self) -> None:
+        """Say that the attempt is alive. Progress and log lines say so too."""
+        self._say(c.Beat(self.job_id, self.claim))
+
+    def extend(self, seconds: float) -> None:
+        """Move the run limit of this attempt, ``timeout``, by ``seconds``; without one, nothing happens.
+
+        Raises:
+            InvalidOption: not a number of seconds from 0 to a hundred years.
+        """
+        self._say(c.Extend(self.job_id, self.claim, duration("extend", seconds)))
+
+    def progress(
+        self,
+        value: float | None = None,
+        *,
+        current: float | None = None,
+        total: float | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Say how far the attempt has come. What is not given stays as it was.
+
+        Args:
+            value: 0.0 to 1.0; lower than before changes nothing. Left out, it is ``current / total``.
+            current: in units of your own.
+            total: in the same units.
+            message: what it is about now.
+
+        Raises:
+            InvalidOption: a value that is not a number from 0 to 1.
+        """
+        current, total, value = number("current", current), number("total", total), number("progress", value)
+        if value is None and current is not None and total:
+            value = min(max(current / total, 0.0), 1.0)
+        if value is not None and not 0.0 <= value <= 1.0:
+            raise InvalidOption("progress", value, "must be a number from 0 to 1")
+        message = None if message is None else text("progress message", message)
+        self._say(c.ShowProgress(self.job_id, self.claim, value, current, total, message))
+
+    def log(self, message: str, *, level: str = "info", **data: Any) -> None:
+        """Add a line to the job's own log, of which the last lines are kept with the job.
+
+        Raises:
+            InvalidOption: ``data`` is not JSON, or too long.
+        """
+        message, level = text("log message", message), text("log level", level)
+        try:
+            encoded = bytes(memoryview(orjson.dumps(data)))
+        except TypeError as error:
+            raise InvalidOption("log data", type(data).__name__, str(error)) from error
+        if len(encoded) > TEXT_LIMIT:
+            raise InvalidOption("log data", f"{len(encoded)} bytes", f"the limit is {TEXT_LIMIT}")
+        self._say(c.Log(self.job_id, self.claim, level, message, encoded))
+
+    def set_result(self, value: Any) -> None:
+        """Store this as the result, whatever the function returns."""
+        self.result = value
+
+    def _say(self, command: c.Command) -> None:
+        if threading.get_ident() == self._thread:
+            self._tell(command)
+        else:
+            anyio.from_thread.run_sync(self._tell, command, token=self._token)

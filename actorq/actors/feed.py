@@ -1,0 +1,99 @@
+"""Facts to whoever watches.
+
+The feed remembers the last facts, numbered, once for all. A subscriber is a place in that memory: he reads at
+his own pace, and if he is so slow that his place is forgotten he loses it, not us, and is told how many
+facts he missed. Publishing costs the same whether a thousand watch or none.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import anyio
+
+from actorq.config import FEED_HISTORY
+from actorq.core.facts import Fact
+from actorq.core.job import Job
+
+__all__ = ["Feed", "Missed", "Published", "Reader"]
+
+
+class Published(NamedTuple):
+    """A fact, and the job it speaks of (as it is now: a job goes on)."""
+
+    fact: Fact
+    job: Job
+
+
+class Missed(NamedTuple):
+    """The facts ``first`` to ``last`` are forgotten: the reader was too slow, or came too late."""
+
+    first: int
+    last: int
+
+
+class Feed:
+    """The last facts, in the order of their numbers."""
+
+    def __init__(self, last: int) -> None:
+        """Begin behind fact ``last``."""
+        self._history: deque[Published] = deque(maxlen=FEED_HISTORY)
+        self._last = last
+        self._news: anyio.Event | None = None
+        self._is_closed = False
+
+    def publish(self, news: Iterable[Published], last: int) -> None:
+        """Show the facts, up to number ``last``, to whoever watches. Never waits."""
+        self._history.extend(news)
+        self._last = last
+        self._wake()
+
+    def close(self) -> None:
+        """Let every reader come to the end."""
+        self._is_closed = True
+        self._wake()
+
+    def reader(self, after: int | None) -> Reader:
+        """Return one who reads what is published after number ``after`` (None: from now on)."""
+        return Reader(self, self._last if after is None else after)
+
+    def next(self, place: int) -> Published | Missed | None:
+        """Return what comes behind this number; None: nothing yet, or nothing more."""
+        if place >= self._last:
+            return None
+        first = self._last - len(self._history) + 1
+        if place + 1 < first:
+            return Missed(place + 1, first - 1)
+        return self._history[place + 1 - first]
+
+    async def wait(self) -> bool:
+        """Wait for news; False: there will be none."""
+        if self._is_closed:
+            return False
+        if self._news is None:
+            self._news = anyio.Event()
+        await self._news.wait()
+        return True
+
+    def _wake(self) -> None:
+        if self._news is not None:
+            self._news.set()
+            self._news = None
+
+
+class Reader:
+    """A place in the feed."""
+
+    def __init__(self, feed: Feed, place: int) -> None:
+        self._feed = feed
+        self._place = place
+
+    async def next(self) -> Published | Missed | None:
+        """Return what comes next; None when the feed is closed."""
+        while (news := self._feed.next(self._place)) is None:
+            if not await self._feed.wait():
+                return None
+        self._place = news.last if isinstance(news, Missed) else news.fact.n
+        return news

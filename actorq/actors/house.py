@@ -1,0 +1,170 @@
+"""Opens the house and closes it, in the order of the floors.
+
+Left to right: files, ledger, supervisor, workers. Right to left: stop intake, drain, cancel what runs, wait
+out its grace, send the workers home, take the last snapshot, give up the lock. Closing runs in a task of
+its own, so a caller who is cancelled in the middle can hurry it but not break it, and every phase has a
+bound: the whole takes at most ``drain_timeout``, one grace, and what the disk needs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from math import inf
+
+import anyio
+from attrs import define
+
+from actorq.actors.clock import Clock, SystemClock
+from actorq.actors.scribe import Scribe
+from actorq.actors.spawn import spawn
+from actorq.actors.supervisor import Supervisor
+from actorq.config import Recovery, Settings
+from actorq.core import commands as c
+from actorq.core.machine import Machine
+from actorq.errors import ActorqError
+from actorq.function import Function
+from actorq.store.files import Files
+
+__all__ = ["House", "Plan"]
+
+log = logging.getLogger("actorq")
+
+HURRY_GRACE_S = 1.0
+"""The grace of what runs when the caller of ``close`` is himself cancelled."""
+
+
+@define
+class Plan:
+    """How to build it."""
+
+    settings: Settings
+    files: Files | None
+    """None: memory only."""
+    drain_timeout_s: float
+    snapshot_interval_s: float
+    recovery: Recovery
+    make_clock: Callable[[float], Clock] = SystemClock
+
+
+class House:
+    """One life of a queue, from open to closed."""
+
+    def __init__(self, supervisor: Supervisor, scribe: Scribe, plan: Plan) -> None:
+        self.supervisor = supervisor
+        self.scribe = scribe
+        self._plan = plan
+        self._is_closing = False
+        self._hurry = anyio.Event()
+        self._closed = anyio.Event()
+        self._trouble: BaseException | None = None
+
+    @classmethod
+    async def open(cls, plan: Plan, functions: dict[str, Function], queue: object) -> House:
+        """Recover what was left, and start the workers.
+
+        Raises:
+            StoreError: the directory cannot be used; it is as it was.
+        """
+        scribe, ledger = await Scribe.open(plan.files, plan.settings.name, plan.snapshot_interval_s, plan.recovery)
+        try:
+            machine = Machine(plan.settings, ledger)
+            clock = plan.make_clock(ledger.now)
+            supervisor = Supervisor(machine, clock, scribe, functions, queue, plan.settings.name)
+            supervisor.start()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await scribe.close()
+            raise
+        return cls(supervisor, scribe, plan)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has come to its end."""
+        return self._closed.is_set()
+
+    async def close(self) -> None:
+        """Close it, or wait until whoever is closing it has done so.
+
+        Raises:
+            StoreError: the last snapshot could not be written; what came since the one before is lost.
+            InternalError, WorkersKeepDying: the queue had stopped by itself.
+        """
+        if not self._is_closing:
+            self._is_closing = True
+            spawn(self._close, f"actorq {self._plan.settings.name} closing")
+        try:
+            await self._closed.wait()
+        except BaseException:
+            self._hurry.set()
+            with anyio.CancelScope(shield=True):
+                await self._closed.wait()
+            raise
+        if self._trouble is not None:
+            raise self._trouble
+
+    async def _close(self) -> None:
+        try:
+            await self._go_home()
+        except BaseException as error:
+            log.exception("queue %s did not close cleanly", self._plan.settings.name)
+            self._trouble = error
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._closed.set()
+
+    async def _go_home(self) -> None:
+        supervisor = self.supervisor
+        try:
+            if supervisor.error is None:
+                with suppress(ActorqError):  # it is supervisor.error by now
+                    await self._end_what_runs()
+            failure = await supervisor.stop()
+            if failure is None or supervisor.is_sound:
+                await self.scribe.snapshot(supervisor.machine.ledger, supervisor.clock.now, gently=False)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.scribe.close()
+        if failure is not None:
+            raise failure
+
+    async def _end_what_runs(self) -> None:
+        supervisor, settings = self.supervisor, self._plan.settings
+        supervisor.tell(c.Drain())
+        supervisor.door.close()
+        await self._within(self._plan.drain_timeout_s, self._nothing_runs)
+        supervisor.tell(c.Halt(settings.grace_s))
+        if not await self._within(inf, self._nothing_runs):
+            supervisor.tell(c.Halt(HURRY_GRACE_S))
+            await self._nothing_runs()
+
+    async def _nothing_runs(self) -> None:
+        supervisor = self.supervisor
+        await supervisor.until(lambda: supervisor.error is not None or not supervisor.machine.roster.claims)
+
+    async def _within(self, seconds: float, wait: Callable[[], Awaitable[None]]) -> bool:
+        """Wait for so long, or until someone is in a hurry; tell whether it came to an end."""
+        is_over = False
+
+        async def watch() -> None:
+            nonlocal is_over
+            await wait()
+            is_over = True
+            group.cancel_scope.cancel()
+
+        async def listen() -> None:
+            await self._hurry.wait()
+            group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch)
+            group.start_soon(listen)
+            group.start_soon(self._alarm, seconds, group.cancel_scope)
+        return is_over
+
+    async def _alarm(self, seconds: float, scope: anyio.CancelScope) -> None:
+        clock = self.supervisor.clock
+        await clock.sleep(clock.now() + seconds, anyio.Event())
+        scope.cancel()

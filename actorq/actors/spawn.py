@@ -1,0 +1,87 @@
+"""What asyncio and trio do differently, and anyio has no word for.
+
+The queue may be entered in one task and left in another (fixtures, web servers), so its actors cannot be
+children of whoever opened it: they are tasks of the loop. And a worker must tell a job that cancels its own
+task from a loop that is being torn down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context
+from math import inf
+from typing import Any, cast
+
+__all__ = ["Spawned", "absorb_cancellation", "forget_cancellation", "is_trio", "loop_time", "spawn"]
+
+
+def is_trio() -> bool:
+    """Tell whether this is called on trio (otherwise on asyncio)."""
+    trio = sys.modules.get("trio")
+    return trio is not None and trio.lowlevel.in_trio_run()
+
+
+def loop_time() -> Callable[[], float]:
+    """Return the monotonic clock of the loop that is running."""
+    if is_trio():
+        return cast("Callable[[], float]", sys.modules["trio"].current_time)
+    return asyncio.get_running_loop().time
+
+
+class Spawned:
+    """A task of the loop, held for as long as it lives (asyncio itself holds it only weakly)."""
+
+    def __init__(self, task: asyncio.Task[None] | None) -> None:
+        self._task = task
+
+    def cancel(self) -> None:
+        """Interrupt it whatever shields it; on trio there is no such thing, and it goes on."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def is_being_torn_down(self) -> bool:
+        """Tell whether the loop wants this task to end: it is closing, and will run nothing more for long.
+
+        On asyncio a task may be cancelled by anyone, so it is this one that tells. On trio all of them share the
+        scope of the system's nursery; and a job may raise a ``Cancelled`` that it caught elsewhere.
+        """
+        if self._task is None:
+            return bool(sys.modules["trio"].current_effective_deadline() == -inf)
+        return self._task.cancelling() > 0 or self._task.cancelled()
+
+
+_spawned: set[asyncio.Task[None]] = set()
+
+
+def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> Spawned:
+    """Run it as a task of the loop, in a clean context. It must not raise."""
+    if is_trio():
+        sys.modules["trio"].lowlevel.spawn_system_task(run, name=name, context=Context())
+        return Spawned(None)
+    task = asyncio.get_running_loop().create_task(run(), name=name, context=Context())
+    _spawned.add(task)
+    task.add_done_callback(_spawned.discard)
+    return Spawned(task)
+
+
+def forget_cancellation() -> None:
+    """Let the current task go on as if nobody had called ``cancel()`` on it."""
+    if is_trio():
+        return
+    task = asyncio.current_task()
+    while task is not None and task.uncancel():
+        pass
+
+
+async def absorb_cancellation() -> None:
+    """Take the blow of a ``cancel()`` of the current task that has not been felt yet."""
+    if is_trio():
+        return
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        forget_cancellation()

@@ -1,0 +1,179 @@
+"""A worker: a task that lives as long as the queue, and runs one attempt at a time.
+
+It is told by its inbox, a memory channel of one place, and reports to the supervisor's mailbox. It owns the
+pair of cancel scopes in which its attempts run. The outer one is cancelled to abort an attempt. The inner one
+is turned into a shield when the cancellation has been delivered (asyncio) or when the attempt is abandoned
+(trio): anyio would deliver it again at every await, and a function that refuses would burn a core for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from contextvars import Context
+from typing import Any, Protocol
+
+import anyio
+from anyio.lowlevel import cancel_shielded_checkpoint
+
+from actorq.actors.attempt import Attempt, LetGo, message_of
+from actorq.actors.clock import Clock
+from actorq.actors.context import JobContext
+from actorq.actors.inbox import Inbox
+from actorq.actors.spawn import absorb_cancellation, forget_cancellation
+from actorq.config import EAGER_RUNS
+from actorq.core import commands as c
+from actorq.core import effects as e
+from actorq.core.job import Job
+from actorq.errors import ActorqError
+from actorq.function import Function
+
+__all__ = ["Employer", "Worker"]
+
+log = logging.getLogger("actorq")
+
+
+class Employer(Protocol):
+    """What a worker needs of the supervisor."""
+
+    limiter: anyio.CapacityLimiter
+    clock: Clock
+    queue: object
+
+    def tell(self, command: c.Command, cause: BaseException | None = None) -> Any:
+        """Post a command."""
+        ...
+
+    def job(self, job_id: str) -> Job | None:
+        """Return the job."""
+        ...
+
+    def work(self, job: Job) -> tuple[Function, tuple[Any, Any] | None, Context | None]:
+        """Return what to call, with what if that was never encoded, and its submitter's context."""
+        ...
+
+    def is_being_torn_down(self) -> bool:
+        """Tell whether the loop is closing under us."""
+        ...
+
+    def worker_ended(self, worker: Worker) -> None:
+        """Hear that the worker's task is over."""
+        ...
+
+
+class Worker:
+    """Runs what it is dispatched, until it is retired or abandoned."""
+
+    def __init__(self, number: int, employer: Employer) -> None:
+        self.number = number
+        self._employer = employer
+        self._inbox = Inbox[e.Dispatch]()
+        self._attempt: Attempt | None = None
+        self._aborted: tuple[str, int] | None = None
+        self._is_abandoned = False
+        self._scope = anyio.CancelScope()
+        self._shield = anyio.CancelScope()
+
+    # -- what the supervisor does with it; never waits --------------------------------------------------
+
+    def dispatch(self, effect: e.Dispatch) -> None:
+        """Give it an attempt to run."""
+        self._inbox.put(effect)
+
+    def abort(self, effect: e.Abort) -> None:
+        """Ask its attempt to stop."""
+        attempt = self._attempt
+        if attempt is None or attempt.job_context.claim != effect.claim:
+            self._aborted = (effect.job_id, effect.claim)  # it has not begun: it never will
+        elif attempt.job_context.cancel_reason is None:
+            attempt.job_context.cancel_reason = effect.reason
+            if not attempt.is_in_thread:  # a thread can only look at the reason, until the grace is over
+                self._scope.cancel()
+
+    def retire(self) -> None:
+        """Send it home; it is idle."""
+        self._inbox.close()
+
+    def abandon(self) -> None:
+        """Expect nothing more of it. A thread is left behind, a coroutine left alone, and neither burns a core."""
+        self._is_abandoned = True
+        self._inbox.close()
+        if self._attempt is not None and self._attempt.is_in_thread:
+            self._scope.cancel()
+        else:
+            self._shield.shield = True
+
+    def let_go(self) -> None:
+        """End its task, whatever its coroutine does: it is not stepped again."""
+        self._is_abandoned = True
+        self._inbox.close()
+        if self._attempt is not None:
+            self._attempt.let_go()
+        self._shield.shield = False
+        self._scope.cancel()
+
+    # -- its own task -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until sent home."""
+        try:
+            while not self._is_abandoned and await self._serve():
+                self._scope, self._shield = anyio.CancelScope(), anyio.CancelScope()
+        except LetGo:
+            pass  # whoever let go of it has said why
+        except BaseException as error:
+            if self._employer.is_being_torn_down():
+                raise
+            with suppress(ActorqError):  # the queue has stopped, and that may be why
+                self._employer.tell(c.Bury(self.number, f"{type(error).__qualname__}: {message_of(error)}"))
+        finally:
+            self._employer.worker_ended(self)
+
+    async def _serve(self) -> bool:
+        """Run attempts until one was aborted (True: its scopes are spent) or the inbox is closed (False)."""
+        with self._scope, self._shield:
+            eager = 0
+            while not self._scope.cancel_called:
+                if self._inbox.is_empty:
+                    eager = 0
+                effect = await self._inbox.get()
+                if effect is None:
+                    return False
+                await self._run_attempt(effect)
+                if self._is_abandoned:
+                    return False
+                eager += 1
+                if eager == EAGER_RUNS:
+                    eager = 0
+                    await cancel_shielded_checkpoint()
+        return True
+
+    async def _run_attempt(self, effect: e.Dispatch) -> None:
+        job = self._employer.job(effect.job_id)
+        if job is None or self._aborted == (effect.job_id, effect.claim):
+            self._employer.tell(c.Quit(effect.job_id, effect.claim, ""))  # why it ends is known already
+            return
+        function, call, context = self._employer.work(job)
+        job_context = JobContext(job, self._employer.queue, self._employer.tell)
+        limiter, now = self._employer.limiter, self._employer.clock.now
+        attempt = self._attempt = Attempt(job, function, call, context, job_context, limiter, now)
+        try:
+            report, cause = await attempt.run(self._cancellation_arrives)
+        finally:
+            self._attempt = None
+            job_context.is_over = True
+        if isinstance(cause, anyio.get_cancelled_exc_class()) and not self._scope.cancel_called:
+            self._cancelled_from_outside(cause)
+        self._employer.tell(report, cause)
+        if not self._scope.cancel_called and not self._employer.is_being_torn_down():
+            await absorb_cancellation()
+
+    def _cancellation_arrives(self) -> None:
+        if self._scope.cancel_called:
+            self._shield.shield = True
+
+    def _cancelled_from_outside(self, cause: BaseException) -> None:
+        """Go on after a job that cancelled its own task; do not stand in the way of a loop that is closing."""
+        if self._employer.is_being_torn_down():
+            raise cause
+        forget_cancellation()

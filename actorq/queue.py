@@ -1,0 +1,560 @@
+"""What the user holds: the queue."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
+from contextvars import copy_context
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+
+import anyio
+from attrs import frozen
+
+from actorq.actors.clock import Clock, SystemClock
+from actorq.actors.context import JobContext, running_attempt
+from actorq.actors.feed import Missed, Reader
+from actorq.actors.house import House, Plan
+from actorq.actors.supervisor import Supervisor
+from actorq.actors.waiter import Waiter
+from actorq.config import (
+    WORKERS_LIMIT,
+    Durability,
+    OnUnknownTask,
+    Recovery,
+    RestartBudget,
+    Retention,
+    Seconds,
+    Settings,
+    duration,
+    one_of,
+    text,
+    whole,
+)
+from actorq.core import commands as c
+from actorq.core.job import JobOptions, JobState
+from actorq.core.retry import Retry
+from actorq.errors import ActorqError, InvalidState, QueueClosed, UnknownTask, UnstorableTask
+from actorq.event import EventsMissed, JobEvent, event_of
+from actorq.function import Function, check_name, name_of
+from actorq.handle import JobHandle
+from actorq.record import JobRecord, record_of
+from actorq.store.files import DiskFiles
+from actorq.task import JobRequest, Task, TaskOptions, checked
+
+__all__ = ["JobQueue", "QueueStats"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@frozen
+class QueueStats:
+    """How the queue stands. Instants and durations in seconds."""
+
+    name: str
+    durability: Durability
+    counts: dict[JobState, int]
+    """Jobs in each state: ``submitted == sum(counts.values()) + removed``, always."""
+    submitted: int
+    """Jobs ever accepted, over all lives of the directory."""
+    removed: int
+    """Jobs that retention took."""
+    parked: int
+    """Of the scheduled ones, those that wait for code that fits them."""
+    oldest_queued_s: float | None
+    """How long the first in the order has been ready."""
+    workers: int
+    """How many there are to be."""
+    idle_workers: int
+    lent_slots: int
+    """Running jobs that wait for other jobs, each with an extra worker in its place."""
+    lost_workers: int
+    """Workers that were abandoned with a job that ignored cancellation, or died."""
+    late_reports: int
+    """Reports of attempts that were not running any more; they changed nothing."""
+    loop_lag_s: float
+    """How late the event loop was at the last alarm."""
+    last_fact: int
+    """The number of the last event."""
+    snapshot_fact: int
+    """The number of the last event that the last snapshot has."""
+    snapshot_age_s: float | None
+    """None: none was written in this life."""
+    snapshot_error: str | None
+    """Why the last snapshot failed; None: it did not."""
+
+    @property
+    def live(self) -> int:
+        """Jobs that have not ended."""
+        return sum(number for state, number in self.counts.items() if not state.is_final)
+
+
+class _Decorator(Protocol):
+    """Makes a task of a function."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Awaitable[R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+
+
+class _ContextDecorator(Protocol):
+    """Makes a task of a function whose first parameter is the job's context."""
+
+    @overload
+    def __call__(self, fn: Callable[Concatenate[JobContext, P], Awaitable[R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[JobContext, P], R], /) -> Task[P, R]: ...
+
+
+class JobQueue:
+    """Durable background jobs inside an asyncio or trio application.
+
+    Declare tasks with :meth:`task`, open the queue with ``async with``, and submit. It may be entered and left
+    in different tasks, and opened again after it was closed.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        name: str = "default",
+        workers: int = 10,
+        durability: Durability | None = None,
+        snapshot_interval: Seconds = 30.0,
+        max_pending: int = 100_000,
+        drain_timeout: Seconds = 30.0,
+        grace: Seconds = 10.0,
+        retention: Retention | None = None,
+        restarts: RestartBudget | None = None,
+        on_unknown_task: OnUnknownTask = "park",
+        recovery: Recovery = "strict",
+        make_clock: Callable[[float], Clock] = SystemClock,
+    ) -> None:
+        """Describe the queue; nothing is touched until it is opened.
+
+        Args:
+            path: a directory of its own; None keeps jobs in memory only.
+            name: for logs and errors.
+            workers: how many jobs run at a time.
+            durability: ``"snapshot"`` with a path: what came after the last snapshot is lost with the process;
+                ``"memory"`` without.
+            snapshot_interval: from the first change that the last snapshot does not have to the next snapshot.
+            max_pending: live jobs at a time; ``submit`` waits for room.
+            drain_timeout: how long closing waits for running jobs before it cancels them.
+            grace: how long closing waits for jobs that are being cancelled; a shorter ``grace`` of a task stands.
+            retention: how long jobs that have ended can be asked for.
+            restarts: how many workers may be lost before the queue gives up.
+            on_unknown_task: whether stored jobs of a task that is not declared wait for it, or fail.
+            recovery: ``"strict"`` refuses damaged files; ``"salvage"`` sets them aside and goes on from the last
+                whole snapshot.
+            make_clock: given the last instant that was stored, returns the clock; for tests.
+
+        Raises:
+            InvalidOption: a value out of range.
+        """
+        self.name = check_name(name)
+        self.path = None if path is None else Path(path)
+        self.durability: Durability = durability or ("memory" if path is None else "snapshot")
+        one_of("durability", self.durability, ("memory",) if path is None else ("snapshot",))
+        one_of("recovery", recovery, ("strict", "salvage"))
+        self._plan = Plan(
+            Settings(
+                name,
+                workers,
+                max_pending,
+                duration("grace", grace),
+                retention or Retention(),
+                restarts or RestartBudget(),
+                on_unknown_task,
+            ),
+            None if path is None else DiskFiles(path),
+            duration("drain_timeout", drain_timeout),
+            duration("snapshot_interval", snapshot_interval, positive=True),
+            recovery,
+            make_clock,
+        )
+        self._functions: dict[str, Function] = {}
+        self._house: House | None = None
+        self._is_opening = False
+        self._was_open = False
+        prefix = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"
+        self._ids = (f"{prefix}-{n:08x}" for n in count(1))
+
+    def __repr__(self) -> str:
+        where = "in memory" if self.path is None else f"at {self.path}"
+        state = "closed" if self._house is None else repr(self._house.supervisor.machine)
+        return f"<JobQueue {self.name} {where}: {state}>"
+
+    # -- its life --------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Recover what was left, and start the workers.
+
+        Raises:
+            QueueClosed: it is open already.
+            StoreLocked: another queue owns the directory.
+            StoreCorrupt, StoreTooNew, StoreError: the directory cannot be used; it is as it was.
+        """
+        if self._house is not None or self._is_opening:
+            raise QueueClosed(self.name, "open already; a queue is opened once at a time")
+        self._is_opening = True
+        try:
+            self._house = await House.open(self._plan, self._functions, self)
+        finally:
+            self._is_opening = False
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it; see :meth:`close`."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop intake, drain, cancel what runs, write the last snapshot, and give up the directory.
+
+        Closing a queue that is closed does nothing. Who is cancelled while closing only hurries it.
+
+        Raises:
+            StoreError: the last snapshot could not be written.
+            InternalError, WorkersKeepDying: the queue had stopped by itself.
+            InvalidState: a job of this queue asks for it, and would have to end first.
+        """
+        house = self._house
+        if house is None:
+            return
+        self._refuse_in_a_job("close the queue from")
+        try:
+            await house.close()
+        finally:
+            if house.is_closed and self._house is house:
+                self._house = None
+                self._was_open = True
+
+    def lifespan(self, app: object) -> AbstractAsyncContextManager[dict[str, JobQueue]]:
+        """Open the queue for the life of an ASGI application: ``Starlette(lifespan=queue.lifespan)``.
+
+        The queue is also in the application's state, as ``request.state.queue`` (or under its name).
+        """
+        del app
+        return self._lifespan()
+
+    @asynccontextmanager
+    async def _lifespan(self) -> AsyncGenerator[dict[str, JobQueue], None]:
+        async with self:
+            yield {"queue" if self.name == "default" else self.name: self}
+
+    # -- declaring ---------------------------------------------------------------------------------------
+
+    @overload
+    def task(self, fn: Callable[P, Awaitable[R]], /) -> Task[P, R]: ...
+    @overload
+    def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def task(
+        self, fn: None = None, /, *, name: str | None = None, context: Literal[True], **options: Unpack[TaskOptions]
+    ) -> _ContextDecorator: ...
+    @overload
+    def task(
+        self,
+        fn: None = None,
+        /,
+        *,
+        name: str | None = None,
+        context: Literal[False] = False,
+        **options: Unpack[TaskOptions],
+    ) -> _Decorator: ...
+    def task(
+        self,
+        fn: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        context: bool = False,
+        **options: Unpack[TaskOptions],
+    ) -> Any:
+        """Declare a function as a task of this queue. The decorated name stays callable as the plain function.
+
+        Args:
+            fn: ``async def`` runs on the event loop, ``def`` in a thread.
+            name: by which stored jobs find it; its module and name, if not given.
+            context: whether its first parameter is the :class:`JobContext`.
+            options: of all its jobs; ``using`` says others for a call.
+
+        Raises:
+            UnstorableTask: the function has no name that a restart would find, or the name is taken.
+            InvalidOption: a value out of range.
+        """
+        known = checked(options, TaskOptions)
+
+        def declare(fn: Callable[..., Any]) -> Task[..., Any]:
+            function = Function(fn, check_name(name) if name is not None else name_of(fn), takes_context=context)
+            if function.name in self._functions:
+                raise UnstorableTask(
+                    function.name, f"is a task of queue {self.name!r} already: give the other one a name with name="
+                )
+            task: Task[..., Any] = Task(self, function, known)
+            self._functions[function.name] = function
+            if self._house is not None:
+                self._supervisor.tell(c.Register((function.name,)))
+            return task
+
+        return declare if fn is None else declare(fn)
+
+    # -- submitting ------------------------------------------------------------------------------------
+
+    @overload
+    async def submit(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]: ...
+    @overload
+    async def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]: ...
+    async def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> JobHandle[Any]:
+        """Submit a call of any function. It runs once, and is not stored: a restart forgets it.
+
+        The arguments stay the objects they are. For jobs that survive, declare the function with :meth:`task`.
+
+        Raises:
+            TypeError: the arguments do not fit the function.
+            UnstorableTask: the function cannot be called as a task.
+            QueueFull, QueueClosed: as :meth:`Task.submit`.
+        """
+        name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
+        function = Function(fn, name)
+        function.check(args, kwargs)
+        job = c.NewJob(self.next_id(), name, b"", _EPHEMERAL, ephemeral=True)
+        self._supervisor.remember(job.id, copy_context(), function, (args, kwargs))
+        await self._submit((job,))
+        return JobHandle(job.id, self, function)
+
+    async def submit_many(self, requests: Iterable[JobRequest[R]]) -> list[JobHandle[R]]:
+        """Submit what was made by :meth:`Task.build`, of one task or of several, all or none.
+
+        Raises:
+            UnknownTask: a request was built for another queue.
+            QueueFull, QueueClosed: as :meth:`Task.submit_many`.
+        """
+        requests = list(requests)
+        for request in requests:
+            if request.task not in self._functions:
+                raise UnknownTask(request.task, f"it was built for another queue than {self.name!r}")
+        jobs = tuple(request.job for request in requests)
+        self._remember(jobs)
+        await self._submit(jobs)
+        return [self._handle(request) for request in requests]
+
+    def submit_request_now(self, request: JobRequest[R]) -> JobHandle[R]:
+        """Submit what was made by :meth:`Task.build`, if there is room now; see :meth:`Task.submit_nowait`."""
+        jobs = (request.job,)
+        self._remember(jobs)
+        try:
+            self._supervisor.door.submit_now(c.Submit(jobs))
+        except BaseException:
+            self._supervisor.forget(request.id)
+            raise
+        return self._handle(request)
+
+    async def run_request(self, request: JobRequest[R]) -> R:
+        """Submit and wait; a caller who is cancelled cancels the job; see :meth:`Task.run`."""
+        handle = (await self.submit_many([request]))[0]
+        try:
+            return await handle
+        except anyio.get_cancelled_exc_class():
+            with suppress(ActorqError):
+                self.tell(c.Cancel(handle.id, "its caller was cancelled"))
+            raise
+
+    def next_id(self) -> str:
+        """Return an id that no job has: opaque, sortable by time."""
+        return next(self._ids)
+
+    @property
+    def window(self) -> int:
+        """How many jobs of a ``map`` may be on their way at a time."""
+        return 2 * self._plan.settings.workers
+
+    # -- by id -------------------------------------------------------------------------------------------
+
+    async def get(self, job_id: str) -> JobRecord | None:
+        """Return a picture of the job as it is now; None if it is not known (any more)."""
+        job = self._supervisor.job(job_id)
+        return None if job is None else record_of(job)
+
+    def handle(self, job_id: str) -> JobHandle[Any]:
+        """Return a handle of the job, also of a former life of the queue; it need not be known."""
+        return JobHandle(job_id, self)
+
+    async def cancel(self, job_id: str, reason: str = "") -> bool:
+        """Ask for the end of the job; False if it has ended already.
+
+        Raises:
+            JobNotFound: it is not known.
+        """
+        return bool(await self._supervisor.ask(c.Cancel(job_id, text("reason", reason))))
+
+    async def rerun(self, job_id: str) -> None:
+        """Queue a job that has ended again, under the same id, attempts fresh.
+
+        Raises:
+            JobNotFound: it is not known.
+            InvalidState: it has not ended.
+            QueueFull: there is no room.
+        """
+        await self._supervisor.ask(c.Rerun(job_id))
+
+    # -- as a whole --------------------------------------------------------------------------------------
+
+    async def stats(self) -> QueueStats:
+        """Return how the queue stands."""
+        supervisor = self._supervisor
+        ledger, roster, snapshots = supervisor.machine.ledger, supervisor.machine.roster, supervisor.scribe.state
+        now = supervisor.clock.now()
+        first = ledger.ready.peek()
+        return QueueStats(
+            name=self.name,
+            durability=self.durability,
+            counts=ledger.count(),
+            submitted=ledger.seq,
+            removed=ledger.removed,
+            parked=ledger.parked_count,
+            oldest_queued_s=None if first is None else max(now - ledger.jobs[first[-1]].due_at, 0.0),
+            workers=roster.target,
+            idle_workers=len(roster.idle),
+            lent_slots=roster.lent,
+            lost_workers=roster.lost_workers,
+            late_reports=roster.late_reports,
+            loop_lag_s=supervisor.loop_lag_s,
+            last_fact=ledger.n,
+            snapshot_fact=snapshots.fact,
+            snapshot_age_s=None if snapshots.at is None else now - snapshots.at,
+            snapshot_error=None if snapshots.error is None else str(snapshots.error),
+        )
+
+    async def set_workers(self, workers: int) -> None:
+        """Change how many jobs run at a time; those that are too many finish what they run.
+
+        Raises:
+            InvalidOption: not a whole number from 1.
+        """
+        await self._supervisor.ask(c.SetWorkers(whole("workers", workers, 1, WORKERS_LIMIT)))
+
+    async def join(self) -> None:
+        """Wait until every job has ended, but for those that are parked.
+
+        Raises:
+            QueueClosed, InternalError, WorkersKeepDying: the queue ended first.
+            InvalidState: a job of this queue asks for it, and would wait for itself.
+        """
+        self._refuse_in_a_job("join the queue from")
+        supervisor = self._supervisor
+        ledger = supervisor.machine.ledger
+        await supervisor.until(lambda: supervisor.error is not None or ledger.live == ledger.parked_count)
+        if supervisor.error is not None:
+            raise supervisor.error
+
+    async def snapshot(self) -> None:
+        """Write a snapshot now, and return when all that has happened until now is in it.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        supervisor = self._supervisor
+        await supervisor.scribe.snapshot(supervisor.machine.ledger, supervisor.clock.now)
+
+    @asynccontextmanager
+    async def watch(
+        self, where: Callable[[JobEvent], bool] | None = None, *, after: int | None = None
+    ) -> AsyncGenerator[AsyncIterator[JobEvent | EventsMissed], None]:
+        """Watch what happens: ``async with queue.watch() as events: async for event in events: …``.
+
+        Watching never slows the queue: who reads too slowly, or asks for what is too long ago, is told by an
+        :class:`EventsMissed` which events are not remembered any more. The events end when the queue is closed.
+
+        Args:
+            where: only these events; it is called for each.
+            after: begin behind the event of this number; None: with what happens from now on.
+        """
+        async with aclosing(self._events(where, self._supervisor.feed.reader(after))) as events:
+            yield events
+
+    def watch_job(
+        self, job_id: str, after: int | None
+    ) -> AbstractAsyncContextManager[AsyncIterator[JobEvent | EventsMissed]]:
+        """Watch what happens to one job; see :meth:`JobHandle.watch`."""
+        return self.watch(lambda event: event.job_id == job_id, after=after)
+
+    async def _events(
+        self, where: Callable[[JobEvent], bool] | None, reader: Reader
+    ) -> AsyncGenerator[JobEvent | EventsMissed, None]:
+        while (news := await reader.next()) is not None:
+            if isinstance(news, Missed):
+                yield EventsMissed(news.first, news.last)
+                continue
+            event = event_of(news.fact, news.job.task)
+            if where is None or where(event):
+                yield event
+
+    # -- what tasks and handles need of it -------------------------------------------------------------
+
+    def tell(self, command: c.Command) -> Any:
+        """Post a command."""
+        return self._supervisor.tell(command)
+
+    def attach(self, waiter: Waiter, job_id: str) -> None:
+        """Let the waiter hear the end of the job."""
+        self._supervisor.attach(waiter, job_id)
+
+    def detach(self, waiter: Waiter, job_id: str) -> None:
+        """Let it hear no more."""
+        if self._house is not None:
+            self._supervisor.detach(waiter, job_id)
+
+    def is_live(self, job_id: str) -> bool:
+        """Tell whether the job is there and has not ended."""
+        job = self._supervisor.job(job_id)
+        return job is not None and not job.state.is_final
+
+    def function_of(self, task: str) -> Function | None:
+        """Return the function of the task, if there is one."""
+        return self._functions.get(task)
+
+    @property
+    def _supervisor(self) -> Supervisor:
+        if self._house is None:
+            raise QueueClosed(self.name, "closed" if self._was_open else "not open yet")
+        return self._house.supervisor
+
+    def _refuse_in_a_job(self, verb: str) -> None:
+        attempt = running_attempt.get()
+        if attempt is not None and attempt.queue is self and not attempt.is_over:
+            raise InvalidState(attempt.job_id, "running, and would wait for itself", verb)
+
+    def _handle(self, request: JobRequest[R]) -> JobHandle[R]:
+        return JobHandle(request.id, self, self._functions[request.task])
+
+    def _remember(self, jobs: tuple[c.NewJob, ...]) -> None:
+        context = copy_context()
+        for job in jobs:
+            self._supervisor.remember(job.id, context)
+
+    async def _submit(self, jobs: tuple[c.NewJob, ...]) -> None:
+        supervisor = self._supervisor
+        command = c.Submit(jobs)
+        try:
+            attempt = running_attempt.get()
+            if attempt is not None and attempt.queue is self and not attempt.is_over:
+                supervisor.door.submit_now(command)
+            else:
+                await supervisor.door.submit(command)
+        except BaseException:
+            for job in jobs:
+                supervisor.forget(job.id)
+            raise
+
+
+_EPHEMERAL = JobOptions(retry=Retry(max_attempts=1))

@@ -1,0 +1,135 @@
+"""Right uses: both checkers accept every line, and agree about the types. Never run."""
+
+# pyright: strict
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, assert_type
+
+from actorq import (
+    EventsMissed,
+    JobContext,
+    JobEvent,
+    JobHandle,
+    JobQueue,
+    JobRecord,
+    JobRequest,
+    JobState,
+    QueueStats,
+    Retry,
+    as_completed,
+    gather,
+)
+
+queue = JobQueue("var/mail", workers=3, drain_timeout=timedelta(seconds=5))
+
+
+@queue.task
+async def send(to: str, subject: str = "") -> int:
+    return len(to + subject)
+
+
+@queue.task
+def hash_file(path: str) -> bytes:
+    return path.encode()
+
+
+@queue.task(name="crawl", retry=Retry(max_attempts=5), timeout=timedelta(minutes=1), priority=3, tags=["a"])
+async def crawl(url: str, *, depth: int = 3) -> list[str]:
+    return [url] * depth
+
+
+@queue.task(name="digest", timeout=5)
+def digest(data: bytes) -> str:
+    return data.hex()
+
+
+@queue.task(context=True)
+async def resize(ctx: JobContext, width: int) -> float:
+    ctx.progress(0.5, message="half")
+    return width / 2
+
+
+@queue.task(context=True, grace=1)
+def count(ctx: JobContext, *words: str) -> int:
+    ctx.log("hello", level="debug", n=1)
+    return len(words)
+
+
+@queue.task
+async def nothing() -> None: ...
+
+
+class Mailer:
+    async def mail(self, to: str) -> int:
+        return len(to)
+
+    async def __call__(self, to: str) -> str:
+        return to
+
+
+async def tasks_keep_parameters_and_result() -> None:
+    assert_type(await send.submit("ada", subject="hello"), JobHandle[int])
+    assert_type(await (await send.submit("ada")), int)
+    assert_type(await hash_file.run("x"), bytes)
+    assert_type(await crawl.run("x", depth=4), list[str])
+    assert_type(await digest.run(b"x"), str)
+    assert_type(await nothing.run(), None)
+    assert_type(send.submit_nowait("ada"), JobHandle[int])
+    assert_type(send.build("ada"), JobRequest[int])
+    assert_type(await send.submit_many([send.build("ada"), send.build("bob", "x")]), list[JobHandle[int]])
+
+
+async def a_context_is_not_among_the_parameters() -> None:
+    assert_type(await resize.run(640), float)
+    assert_type(await count.run("a", "b"), int)
+
+
+async def using_keeps_them() -> None:
+    later = send.using(delay=5, priority=2, tags={"a": "b"}, run_at=datetime.now(UTC), timeout=None)
+    assert_type(await later.run("ada", subject="x"), int)
+    assert_type(await resize.using(delay=timedelta(hours=1)).run(3), float)
+
+
+async def map_yields_results() -> None:
+    assert_type(send.map(["a"]), AsyncIterator[int])
+    async for n in send.map(["a", "b"]):
+        assert_type(n, int)
+
+
+async def handles_know_their_result() -> None:
+    handle = await send.submit("ada")
+    assert_type(handle.id, str)
+    assert_type(await handle, int)
+    assert_type(await handle.result(timeout=3), int)
+    assert_type(await handle.wait(), JobState)
+    assert_type(await handle.record(), JobRecord)
+    assert_type(await handle.cancel("why"), bool)
+    wider: JobHandle[float | int] = handle
+    assert_type(await queue.handle("id"), Any)
+    del wider
+
+
+async def several_at_once() -> None:
+    one, two = await send.submit("ada"), await hash_file.submit("x")
+    assert_type(await gather(one, two), tuple[int, bytes])
+    assert_type(await gather(one, two, one, two), tuple[int, bytes, int, bytes])
+    assert_type(await gather(*[one, one]), tuple[int, ...])
+    async for handle in as_completed([one, one]):
+        assert_type(handle, JobHandle[int])
+
+
+async def undecorated_callables() -> None:
+    assert_type(await (await queue.submit(Mailer().mail, "ada")), int)
+    assert_type(await (await queue.submit(Mailer(), "ada")), str)
+    assert_type(await (await queue.submit(len, "ada")), int)
+
+
+async def the_queue() -> None:
+    async with queue as same:
+        assert_type(same, JobQueue)
+        assert_type(await queue.get("id"), JobRecord | None)
+        assert_type(await queue.stats(), QueueStats)
+        async with queue.watch(lambda event: event.name == "started", after=3) as events:
+            async for event in events:
+                assert_type(event, JobEvent | EventsMissed)
