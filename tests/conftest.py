@@ -71,6 +71,11 @@ def waiting_for_threads(run_sync: Callable[..., Any], clock: Callable[[], Any]) 
     return run_sync_patiently
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Collect what is about asyncio's own ways, which trio has not, for asyncio only."""
+    items[:] = [item for item in items if not (item.get_closest_marker("asyncio_only") and "[trio" in item.name)]
+
+
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict[str, Any]]:
     """Name the loop and its options for anyio's plugin; requested by every async test."""

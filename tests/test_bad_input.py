@@ -1,7 +1,6 @@
 """What people do by mistake: each is refused with its name, or ends its own job, and hurts nothing else."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -298,10 +297,8 @@ async def test_the_loops_own_cancellation_raised_without_cause_is_a_failure(anyi
 
 
 @pytest.mark.parametrize("then", ["returns", "awaits"])
-async def test_a_job_that_cancels_its_own_task_harms_nobody(then: str, anyio_backend_name: str):
-    if anyio_backend_name == "trio":
-        pytest.skip("a trio task has no cancel()")
-
+@pytest.mark.asyncio_only
+async def test_a_job_that_cancels_its_own_task_harms_nobody(then: str):
     async def work() -> int:
         task = asyncio.current_task()
         assert task is not None
@@ -493,7 +490,6 @@ async def test_a_path_below_a_file_is_refused(tmp_path: Path):
         await open_queue(tmp_path / "file" / "queue")
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="even root cannot write in /proc")
 async def test_a_directory_that_cannot_be_written_is_refused():
     with pytest.raises(StoreError):
         await open_queue(Path("/proc/actorq"))

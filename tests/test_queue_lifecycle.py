@@ -284,11 +284,8 @@ class SlowFiles(DiskFiles):
 
 @pytest.mark.real_time
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.15])
-async def test_opening_that_is_cancelled_by_asyncio_leaves_the_directory_free(
-    tmp_path: Path, after: float, anyio_backend_name: str
-) -> None:
-    if anyio_backend_name != "asyncio":
-        pytest.skip("trio has no native cancellation of a single task")
+@pytest.mark.asyncio_only
+async def test_opening_that_is_cancelled_by_asyncio_leaves_the_directory_free(tmp_path: Path, after: float) -> None:
     queue = JobQueue(tmp_path)
     queue._plan.files = SlowFiles(tmp_path)
     task = asyncio.create_task(queue.__aenter__())
@@ -997,9 +994,8 @@ def aiohttp_app(queue: JobQueue, how: str) -> web.Application:
 
 @pytest.mark.real_time
 @pytest.mark.parametrize("how", ["cleanup_ctx", "on_startup and on_cleanup"])
-async def test_app_runner_of_aiohttp_opens_and_closes_the_queue(how: str, anyio_backend_name: str) -> None:
-    if anyio_backend_name != "asyncio":
-        pytest.skip("aiohttp runs on asyncio only")
+@pytest.mark.asyncio_only
+async def test_app_runner_of_aiohttp_opens_and_closes_the_queue(how: str) -> None:
     queue = JobQueue()
     runner = web.AppRunner(aiohttp_app(queue, how))
     await asyncio.create_task(runner.setup())

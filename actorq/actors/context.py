@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 import anyio.from_thread
-import anyio.lowlevel
 import orjson
+from anyio.lowlevel import EventLoopToken
 
 from actorq.config import TEXT_LIMIT, duration, number, text
 from actorq.core import commands as c
@@ -36,10 +36,24 @@ def current_job() -> JobContext:
     return context
 
 
+class Home(Protocol):
+    """Where an attempt belongs."""
+
+    queue: object
+    thread: int
+    """Of the event loop."""
+    token: EventLoopToken
+    """Of the event loop."""
+
+    def tell(self, command: c.Command) -> Any:
+        """Post a command, on the event loop."""
+        ...
+
+
 class JobContext:
     """One attempt of one job. Its methods may be called from any thread."""
 
-    def __init__(self, job: Job, queue: object, tell: Callable[[c.Command], Any]) -> None:
+    def __init__(self, job: Job, home: Home) -> None:
         options = job.options
         self.job_id = job.id
         self.task = job.task
@@ -53,15 +67,13 @@ class JobContext:
         """Seconds since the epoch, or None."""
         self.cancel_reason: Reason | None = None
         """Why the attempt is being asked to stop; None while it is not."""
-        self.queue = queue
+        self.queue = home.queue
         self.result: Any = UNSET
         self.waits = 0
         """How many of its tasks wait for other jobs: its slot is lent while there are any."""
         self.is_over = False
         """Whether the function has come to its end; what it has left behind may still run."""
-        self._tell = tell
-        self._thread = threading.get_ident()
-        self._token = anyio.lowlevel.current_token()
+        self._home = home
 
     def __repr__(self) -> str:
         return f"<JobContext {self.task} {self.job_id} attempt {self.attempt} of {self.max_attempts}>"
@@ -125,7 +137,8 @@ class JobContext:
         self.result = value
 
     def _say(self, command: c.Command) -> None:
-        if threading.get_ident() == self._thread:
-            self._tell(command)
+        home = self._home
+        if threading.get_ident() == home.thread:
+            home.tell(command)
         else:
-            anyio.from_thread.run_sync(self._tell, command, token=self._token)
+            anyio.from_thread.run_sync(home.tell, command, token=home.token)

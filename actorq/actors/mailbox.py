@@ -36,6 +36,11 @@ class Letter:
         self._answer: Any = _PENDING
         self._answered: anyio.Event | None = None
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the answer has been given."""
+        return self._answer is not _PENDING
+
     def answer(self, answer: Any) -> None:
         """Give the answer, once the facts behind it are written."""
         self._answer = answer
@@ -50,7 +55,9 @@ class Letter:
         return self.now()
 
     def now(self) -> Any:
-        """Return the answer that has been given; a refusal is raised."""
+        """Return the answer that has been given, None if none has been yet; a refusal is raised."""
+        if self._answer is _PENDING:
+            return None
         if isinstance(self._answer, ActorqError):
             raise self._answer
         return self._answer

@@ -15,7 +15,7 @@ from contextvars import Context
 from math import inf
 from typing import Any, cast
 
-__all__ = ["Spawned", "absorb_cancellation", "forget_cancellation", "is_trio", "loop_time", "spawn"]
+__all__ = ["Spawned", "current", "is_trio", "loop_time", "spawn"]
 
 
 def is_trio() -> bool:
@@ -32,15 +32,31 @@ def loop_time() -> Callable[[], float]:
 
 
 class Spawned:
-    """A task of the loop, held for as long as it lives (asyncio itself holds it only weakly)."""
+    """A task of the loop, which holds it for as long as it lives (asyncio itself does so only weakly)."""
 
-    def __init__(self, task: asyncio.Task[None] | None) -> None:
+    def __init__(self, task: asyncio.Task[Any] | None) -> None:
         self._task = task
 
     def cancel(self) -> None:
         """Interrupt it whatever shields it; on trio there is no such thing, and it goes on."""
         if self._task is not None:
             self._task.cancel()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody has called ``cancel()`` on it."""
+        return self._task is not None and self._task.cancelling() > 0
+
+    def forget_cancellation(self) -> None:
+        """Let it go on as if nobody had called ``cancel()`` on it."""
+        while self._task is not None and self._task.uncancel():
+            pass
+
+    async def absorb_cancellation(self) -> None:
+        """Take the blow of a ``cancel()`` that it has not felt yet. It is the task that calls this."""
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        self.forget_cancellation()
 
     def is_being_torn_down(self) -> bool:
         """Tell whether the loop wants this task to end: it is closing, and will run nothing more for long.
@@ -67,21 +83,6 @@ def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> Spawned:
     return Spawned(task)
 
 
-def forget_cancellation() -> None:
-    """Let the current task go on as if nobody had called ``cancel()`` on it."""
-    if is_trio():
-        return
-    task = asyncio.current_task()
-    while task is not None and task.uncancel():
-        pass
-
-
-async def absorb_cancellation() -> None:
-    """Take the blow of a ``cancel()`` of the current task that has not been felt yet."""
-    if is_trio():
-        return
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        with suppress(asyncio.CancelledError):
-            await asyncio.sleep(0)
-        forget_cancellation()
+def current() -> Spawned:
+    """Return the task that this is called in."""
+    return Spawned(None if is_trio() else asyncio.current_task())

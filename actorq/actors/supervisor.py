@@ -11,6 +11,7 @@ leaves when he says that they are written.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
@@ -18,6 +19,7 @@ from math import inf
 from typing import Any
 
 import anyio
+from anyio.lowlevel import current_token
 from attrs import define
 
 from actorq.actors.clock import Clock
@@ -71,6 +73,8 @@ class Supervisor:
         self.feed = Feed(machine.ledger.n)
         self.limiter = anyio.CapacityLimiter(inf)  # threads of our own; the workers are their bound
         self.queue = queue
+        self.thread = threading.get_ident()
+        self.token = current_token()
         self.name = name
         self.error: ActorqError | None = None
         """Why nothing is taken any more."""
@@ -119,7 +123,8 @@ class Supervisor:
         Raises:
             ActorqError: the command was refused, or the queue has stopped.
         """
-        return await self._post(command).answered()
+        letter = self._post(command)
+        return letter.now() if letter.is_answered else await letter.answered()
 
     def _post(self, command: c.Command, cause: BaseException | None = None) -> Letter:
         letter = Letter(command, cause)
@@ -283,12 +288,7 @@ class Supervisor:
             if is_blocked:
                 self._forgiven_until = now  # each moment once
             step = self.machine.step(commands, now, late=late if is_blocked else 0.0)
-            causes = {
-                letter.command.job_id: letter.cause
-                for letter in letters
-                if letter.cause is not None and isinstance(letter.command, c.Report)
-            }
-            self.scribe.write(step.facts, step.now, lambda: self._act(step, letters, causes))
+            self.scribe.write(step.facts, step.now, lambda: self._act(step, letters))
             if now >= self.scribe.next_snapshot_at:
                 self.scribe.begin_snapshot(self.machine.ledger, now)
             if self._next_deadline() < self._sleeps_until:
@@ -300,7 +300,7 @@ class Supervisor:
             if not isinstance(error, Exception):
                 raise  # a KeyboardInterrupt that hit us in the middle
 
-    def _act(self, step: Step, letters: list[Letter], causes: dict[str, BaseException]) -> None:
+    def _act(self, step: Step, letters: list[Letter]) -> None:
         """Let the step out of the house: its facts are written."""
         if step.facts:
             self.feed.publish(map(Published, step.facts, step.jobs), step.facts[-1].n)
@@ -312,7 +312,7 @@ class Supervisor:
             letter.answer(answer)
         for job in step.ended:
             self._locals.pop(job.id, None)
-            self._waiters.tell(job, causes.get(job.id))
+            self._waiters.tell(job, _cause_of(job, letters))
         self._end_turn()
 
     def _end_turn(self) -> None:
@@ -370,3 +370,11 @@ class Supervisor:
         self._dismiss(error)
         for worker in [*self._workers.values(), *self._lost]:
             worker.let_go()
+
+
+def _cause_of(job: Job, letters: list[Letter]) -> BaseException | None:
+    """Return the exception behind the end of the job, if it was reported in one of these letters."""
+    for letter in letters:
+        if letter.cause is not None and isinstance(letter.command, c.Report) and letter.command.job_id == job.id:
+            return letter.cause
+    return None

@@ -18,9 +18,9 @@ from anyio.lowlevel import cancel_shielded_checkpoint
 
 from actorq.actors.attempt import Attempt, LetGo, message_of
 from actorq.actors.clock import Clock
-from actorq.actors.context import JobContext
+from actorq.actors.context import Home, JobContext
 from actorq.actors.inbox import Inbox
-from actorq.actors.spawn import absorb_cancellation, forget_cancellation
+from actorq.actors.spawn import Spawned, current
 from actorq.config import EAGER_RUNS
 from actorq.core import commands as c
 from actorq.core import effects as e
@@ -33,12 +33,11 @@ __all__ = ["Employer", "Worker"]
 log = logging.getLogger("actorq")
 
 
-class Employer(Protocol):
+class Employer(Home, Protocol):
     """What a worker needs of the supervisor."""
 
-    limiter: anyio.CapacityLimiter
     clock: Clock
-    queue: object
+    limiter: anyio.CapacityLimiter
 
     def tell(self, command: c.Command, cause: BaseException | None = None) -> Any:
         """Post a command."""
@@ -73,6 +72,7 @@ class Worker:
         self._is_abandoned = False
         self._scope = anyio.CancelScope()
         self._shield = anyio.CancelScope()
+        self._me: Spawned
 
     # -- what the supervisor does with it; never waits --------------------------------------------------
 
@@ -116,6 +116,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until sent home."""
+        self._me = current()
         try:
             while not self._is_abandoned and await self._serve():
                 self._scope, self._shield = anyio.CancelScope(), anyio.CancelScope()
@@ -154,7 +155,7 @@ class Worker:
             self._employer.tell(c.Quit(effect.job_id, effect.claim, ""))  # why it ends is known already
             return
         function, call, context = self._employer.work(job)
-        job_context = JobContext(job, self._employer.queue, self._employer.tell)
+        job_context = JobContext(job, self._employer)
         limiter, now = self._employer.limiter, self._employer.clock.now
         attempt = self._attempt = Attempt(job, function, call, context, job_context, limiter, now)
         try:
@@ -162,18 +163,19 @@ class Worker:
         finally:
             self._attempt = None
             job_context.is_over = True
-        if isinstance(cause, anyio.get_cancelled_exc_class()) and not self._scope.cancel_called:
-            self._cancelled_from_outside(cause)
+        if cause is not None and not self._scope.cancel_called:
+            self._forget_foreign_cancellation(cause)
         self._employer.tell(report, cause)
-        if not self._scope.cancel_called and not self._employer.is_being_torn_down():
-            await absorb_cancellation()
+        if self._me.is_cancelled and not self._scope.cancel_called and not self._employer.is_being_torn_down():
+            await self._me.absorb_cancellation()  # the function cancelled its own task, and returned before it felt it
 
     def _cancellation_arrives(self) -> None:
         if self._scope.cancel_called:
             self._shield.shield = True
 
-    def _cancelled_from_outside(self, cause: BaseException) -> None:
+    def _forget_foreign_cancellation(self, cause: BaseException) -> None:
         """Go on after a job that cancelled its own task; do not stand in the way of a loop that is closing."""
-        if self._employer.is_being_torn_down():
-            raise cause
-        forget_cancellation()
+        if isinstance(cause, anyio.get_cancelled_exc_class()):
+            if self._employer.is_being_torn_down():
+                raise cause
+            self._me.forget_cancellation()

@@ -64,6 +64,7 @@ class Machine:
         self._now = self.ledger.now
         self._has_more = False
         self._old_go_at = self._when_old_go()
+        self._deadline = self._next_deadline()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {state}" for state, count in self.ledger.count().items() if count)
@@ -85,7 +86,8 @@ class Machine:
         if late:
             self.roster.forgive_silence(late)
         self._has_more = False
-        self._advance(step)
+        if step.now >= self._deadline:
+            self._advance(step)
         for command in commands:
             if self.roster.follow_command(command, step.now):
                 decision = decide(command, self.ledger, self.roster, step.now)
@@ -97,10 +99,14 @@ class Machine:
         self._assign(step)
         if step.ended or step.now >= self._old_go_at:
             self._let_go(step)
+        self._deadline = self._next_deadline()
         return step
 
     def next_deadline(self) -> float:
         """Return when something will happen by itself; infinity if nothing will."""
+        return self._deadline
+
+    def _next_deadline(self) -> float:
         if self._has_more:
             return self._now
         at = self._old_go_at

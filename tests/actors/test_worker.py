@@ -98,11 +98,8 @@ async def test_an_abandoned_job_that_sleeps_does_not_burn_a_core(deaf: Deaf):
         deaf.may_end = True
 
 
-async def test_during_its_grace_a_deaf_job_is_not_cancelled_again_and_again_on_asyncio(
-    deaf: Deaf, anyio_backend_name: str
-):
-    if anyio_backend_name == "trio":
-        pytest.skip("on trio cancellation is a level; the grace bounds it")
+@pytest.mark.asyncio_only
+async def test_during_its_grace_a_deaf_job_is_not_cancelled_again_and_again_on_asyncio(deaf: Deaf):
     async with JobQueue(workers=1, grace=0) as queue:
         handle = await queue.task(name="deaf", context=True, grace=0.2, retry=ONCE)(deaf).submit()
         await anyio.sleep(0.1)
