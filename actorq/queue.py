@@ -214,8 +214,9 @@ class JobQueue:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it; see :meth:`close`."""
-        await self.close()
+        """Close it; see :meth:`close`. If the body was cancelled (as by Ctrl-C), in a hurry: without draining."""
+        was_cancelled = kind is not None and issubclass(kind, (anyio.get_cancelled_exc_class(), KeyboardInterrupt))
+        await self._close(hurry=was_cancelled)
 
     async def close(self) -> None:
         """Stop intake, drain, cancel what runs, write the last snapshot, and give up the directory.
@@ -227,12 +228,15 @@ class JobQueue:
             InternalError, WorkersKeepDying: the queue had stopped by itself.
             InvalidState: a job of this queue asks for it, and would have to end first.
         """
+        await self._close(hurry=False)
+
+    async def _close(self, *, hurry: bool) -> None:
         house = self._house
         if house is None:
             return
         self._refuse_in_a_job("close the queue from")
         try:
-            await house.close()
+            await house.close(hurry=hurry)
         finally:
             if house.is_closed and self._house is house:
                 self._house = None

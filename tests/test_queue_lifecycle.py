@@ -553,6 +553,25 @@ async def test_cancellation_in_the_body_closes_in_a_hurry_and_keeps_the_jobs(tmp
         assert await handle == 10.0
 
 
+@pytest.mark.asyncio_only
+async def test_cancellation_of_the_bodys_task_closes_in_a_hurry_too() -> None:
+    queue = JobQueue(drain_timeout=100)
+    nap = sleeper(queue)
+
+    async def body() -> None:
+        async with queue:
+            await nap.submit(1_000.0)
+            await anyio.sleep(1_000)
+
+    task = asyncio.create_task(body())
+    await anyio.sleep(1)
+    before = anyio.current_time()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert anyio.current_time() - before < 3
+
+
 async def test_who_waits_for_another_to_close_may_be_cancelled() -> None:
     queue = JobQueue(drain_timeout=100)
     nap = sleeper(queue)

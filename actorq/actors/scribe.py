@@ -175,34 +175,35 @@ class Scribe:
     # -- a snapshot --------------------------------------------------------------------------------------
 
     async def _snapshot(self, picture: Picture, now: float, rest: Callable[[], None]) -> None:
-        assert self._files is not None
         assert self._writing is not None
         state, writing = self.state, self._writing
-        totals = picture.totals
-        writer = SnapshotWriter(self._files, totals, self._name, wall=time.time(), boot=boot_id())
         try:
-            try:
-                await self._write(picture, writer, rest)
-            except BaseException:
-                with anyio.CancelScope(shield=True), suppress(StoreError):  # the first error is the one to tell
-                    await self._in_thread(writer.abandon)
-                raise
-            finally:
-                picture.close()
-            state.at, state.fact, state.failures, state.error = now, totals.n, 0, None
+            await self._write(picture, rest)
+            state.at, state.fact, state.failures, state.error = now, picture.totals.n, 0, None
         except Exception as error:
             state.failures += 1
             state.error = error
             log.exception("queue %s: no snapshot could be written (failure %d)", self._name, state.failures)
         finally:
+            picture.close()
             self._writing = None
             if self._newest > state.fact:
                 self.next_snapshot_at = now + self._interval_s * 2 ** min(state.failures, _BACKOFF_LIMIT)
                 self.tell_when_due()
             writing.set()
 
-    async def _write(self, picture: Picture, writer: SnapshotWriter, rest: Callable[[], None]) -> None:
-        await self._in_thread(writer.begin)
+    async def _write(self, picture: Picture, rest: Callable[[], None]) -> None:
+        writer = await self._in_thread(lambda: self._writer_of(picture))
+        try:
+            await self._in_thread(writer.begin)
+            await self._write_jobs(picture, writer)
+            await self._in_thread(partial(writer.finish, rest))
+        except BaseException:
+            with anyio.CancelScope(shield=True), suppress(StoreError):  # the first error is the one to tell
+                await self._in_thread(writer.abandon)
+            raise
+
+    async def _write_jobs(self, picture: Picture, writer: SnapshotWriter) -> None:
         chunk = bytearray()
         has_more = True
         while has_more:
@@ -216,7 +217,10 @@ class Scribe:
                 chunk.clear()
             else:
                 await anyio.sleep(SLICE_S)
-        await self._in_thread(partial(writer.finish, rest))
+
+    def _writer_of(self, picture: Picture) -> SnapshotWriter:
+        assert self._files is not None
+        return SnapshotWriter(self._files, picture.totals, self._name, wall=time.time(), boot=boot_id())
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(call, limiter=self._thread)
