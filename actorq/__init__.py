@@ -37,8 +37,9 @@ from actorq.errors import (
 )
 from actorq.event import EventsMissed, JobEvent
 from actorq.handle import JobHandle, as_completed, gather
-from actorq.queue import JobQueue, QueueStats
+from actorq.queue import JobQueue
 from actorq.record import AttemptRecord, ErrorRecord, JobRecord, LogLine
+from actorq.stats import QueueStats
 from actorq.task import JobRequest, Task
 
 __version__ = "0.1.0"

@@ -11,13 +11,12 @@ from contextvars import copy_context
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 import anyio
-from attrs import frozen
 
 from actorq.actors.clock import Clock, SystemClock
-from actorq.actors.context import JobContext, running_attempt
+from actorq.actors.context import running_attempt
 from actorq.actors.feed import Missed, Reader
 from actorq.actors.house import House, Plan
 from actorq.actors.supervisor import Supervisor
@@ -37,80 +36,21 @@ from actorq.config import (
     whole,
 )
 from actorq.core import commands as c
-from actorq.core.job import JobOptions, JobState
+from actorq.core.job import JobOptions
 from actorq.core.retry import Retry
 from actorq.errors import ActorqError, InvalidState, QueueClosed, UnknownTask, UnstorableTask
 from actorq.event import EventsMissed, JobEvent, event_of
 from actorq.function import Function, check_name, name_of
 from actorq.handle import JobHandle
 from actorq.record import JobRecord, record_of
+from actorq.stats import QueueStats
 from actorq.store.files import DiskFiles
-from actorq.task import JobRequest, Task, TaskOptions, checked
+from actorq.task import ContextDecorator, Decorator, JobRequest, Task, TaskOptions, checked
 
-__all__ = ["JobQueue", "QueueStats"]
+__all__ = ["JobQueue"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@frozen
-class QueueStats:
-    """How the queue stands. Instants and durations in seconds."""
-
-    name: str
-    durability: Durability
-    counts: dict[JobState, int]
-    """Jobs in each state: ``submitted == sum(counts.values()) + removed``, always."""
-    submitted: int
-    """Jobs ever accepted, over all lives of the directory."""
-    removed: int
-    """Jobs that retention took."""
-    parked: int
-    """Of the scheduled ones, those that wait for code that fits them."""
-    oldest_queued_s: float | None
-    """How long the first in the order has been ready."""
-    workers: int
-    """How many there are to be."""
-    idle_workers: int
-    lent_slots: int
-    """Running jobs that wait for other jobs, each with an extra worker in its place."""
-    lost_workers: int
-    """Workers that were abandoned with a job that ignored cancellation, or died."""
-    late_reports: int
-    """Reports of attempts that were not running any more; they changed nothing."""
-    loop_lag_s: float
-    """How late the event loop was at the last alarm."""
-    last_fact: int
-    """The number of the last event."""
-    snapshot_fact: int
-    """The number of the last event that the last snapshot has."""
-    snapshot_age_s: float | None
-    """None: none was written in this life."""
-    snapshot_error: str | None
-    """Why the last snapshot failed; None: it did not."""
-
-    @property
-    def live(self) -> int:
-        """Jobs that have not ended."""
-        return sum(number for state, number in self.counts.items() if not state.is_final)
-
-
-class _Decorator(Protocol):
-    """Makes a task of a function."""
-
-    @overload
-    def __call__(self, fn: Callable[P, Awaitable[R]], /) -> Task[P, R]: ...
-    @overload
-    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
-
-
-class _ContextDecorator(Protocol):
-    """Makes a task of a function whose first parameter is the job's context."""
-
-    @overload
-    def __call__(self, fn: Callable[Concatenate[JobContext, P], Awaitable[R]], /) -> Task[P, R]: ...
-    @overload
-    def __call__(self, fn: Callable[Concatenate[JobContext, P], R], /) -> Task[P, R]: ...
 
 
 class JobQueue:
@@ -264,7 +204,7 @@ class JobQueue:
     @overload
     def task(
         self, fn: None = None, /, *, name: str | None = None, context: Literal[True], **options: Unpack[TaskOptions]
-    ) -> _ContextDecorator: ...
+    ) -> ContextDecorator: ...
     @overload
     def task(
         self,
@@ -274,7 +214,7 @@ class JobQueue:
         name: str | None = None,
         context: Literal[False] = False,
         **options: Unpack[TaskOptions],
-    ) -> _Decorator: ...
+    ) -> Decorator: ...
     def task(
         self,
         fn: Callable[..., Any] | None = None,

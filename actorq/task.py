@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 
 from attrs import field, frozen
 
+from actorq.actors.context import JobContext
 from actorq.config import LONGEST_S, Seconds, duration
 from actorq.core.commands import NewJob
 from actorq.core.job import JobOptions, JobState
@@ -186,6 +187,24 @@ class Task(Generic[P, R]):
             on_their_way += await self._counter.submit_many([self.build(item)])  # type: ignore[call-arg]
         for handle in on_their_way:
             yield await handle
+
+
+class Decorator(Protocol):
+    """Makes a task of a function."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Awaitable[R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+
+
+class ContextDecorator(Protocol):
+    """Makes a task of a function whose first parameter is the job's context."""
+
+    @overload
+    def __call__(self, fn: Callable[Concatenate[JobContext, P], Awaitable[R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[JobContext, P], R], /) -> Task[P, R]: ...
 
 
 def checked(options: TaskOptions | CallOptions, kind: type[TaskOptions]) -> CallOptions:

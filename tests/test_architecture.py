@@ -65,6 +65,7 @@ ROOMS: dict[str, Room] = {
     "actorq.function": Room(2, uses=names("attrs cattrs orjson"), awaits=False),
     "actorq.record": Room(2, uses=names("attrs orjson"), standard=BYTES_ONLY, awaits=False),
     "actorq.event": Room(2, uses=names("attrs"), knows=names("actorq.record"), awaits=False),
+    "actorq.stats": Room(2, uses=names("attrs"), awaits=False),
     "actorq.views": Room(2, uses=names("attrs"), knows=names("actorq.record"), awaits=False),
     # floor 3: the rooms that await
     "actorq.actors": Room(3, uses=names("anyio attrs orjson")),
