@@ -30,10 +30,12 @@ from actorq.errors import (
     StoreError,
     StoreLocked,
     StoreTooNew,
+    UnknownTask,
     Unrecoverable,
     UnstorableTask,
     Verdict,
     WorkersKeepDying,
+    WrongThread,
 )
 from actorq.event import EventsMissed, JobEvent
 from actorq.handle import JobHandle, as_completed, gather
@@ -86,10 +88,12 @@ __all__ = [
     "StoreLocked",
     "StoreTooNew",
     "Task",
+    "UnknownTask",
     "Unrecoverable",
     "UnstorableTask",
     "Verdict",
     "WorkersKeepDying",
+    "WrongThread",
     "as_completed",
     "current_job",
     "gather",

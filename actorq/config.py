@@ -80,8 +80,8 @@ SLICE_S: Final = 0.001
 SNAPSHOTS_KEPT: Final = 2
 """Whole snapshots kept in the directory: the newest, and the one before."""
 
-EAGER_RUNS: Final = 16
-"""Attempts in a row that a worker finishes without ever waiting, before it lets the loop turn."""
+EAGER_S: Final = 0.002
+"""How long a worker runs attempts that never wait, one after the other, before it lets the loop turn."""
 
 LET_GO_S: Final = 0.05
 """How long closing waits, twice, for coroutines that it has let go of; then they are left behind."""
@@ -134,10 +134,12 @@ def number(option: str, value: object) -> float | None:
     raise InvalidOption(option, value, "wants a finite number")
 
 
-def one_of(option: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise InvalidOption unless ``value`` is one of ``choices``."""
-    if value not in choices:
-        raise InvalidOption(option, value, f"must be one of {', '.join(choices)}")
+def one_of(option: str, value: object, choices: tuple[str, ...]) -> str:
+    """Return ``value`` if it is one of ``choices``; otherwise raise InvalidOption."""
+    for choice in choices:
+        if choice == value:
+            return choice
+    raise InvalidOption(option, value, f"must be one of {', '.join(choices)}")
 
 
 def _seconds(instance: Any, attribute: Attribute[Any], value: float) -> None:

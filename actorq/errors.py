@@ -6,6 +6,7 @@
     ├── Refused                  asked at the wrong time or in the wrong way; nothing was changed
     │   ├── QueueFull            no room for more live jobs
     │   ├── QueueClosed          not open yet, closing, or closed
+    │   ├── WrongThread          called from a thread that is not the event loop's
     │   ├── PayloadError         an argument or a result that cannot be stored as JSON
     │   ├── InvalidOption        an option outside its range (also a ValueError)
     │   └── UnstorableTask       a function without a name that a restart would find (also a ValueError)
@@ -60,6 +61,7 @@ __all__ = [
     "UnstorableTask",
     "Verdict",
     "WorkersKeepDying",
+    "WrongThread",
 ]
 
 
@@ -93,6 +95,17 @@ class QueueClosed(Refused):
         self.when = when
         super().__init__(
             f"Queue {name!r} is {when}. Use it inside 'async with queue:'; stored jobs go on when it is opened again."
+        )
+
+
+class WrongThread(Refused):
+    """The queue belongs to the event loop that opened it; nothing was asked of it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"Queue {name!r} was called from a thread that is not its event loop's. From a thread that anyio or "
+            "the queue started, use anyio.from_thread.run(task.submit, …); from others, a portal of anyio's."
         )
 
 

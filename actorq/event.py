@@ -6,7 +6,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from actorq.core.facts import Fact
+from actorq.core.facts import Cancelled, DeadLettered, Fact, Failed, Succeeded
 from actorq.record import instant
 
 __all__ = ["EventsMissed", "JobEvent", "event_of"]
@@ -25,6 +25,14 @@ class JobEvent:
     task: str
     fact: Fact = field(repr=False)
     """All that is known of it: the class is one of :mod:`actorq.core.facts`."""
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the job ended with it."""
+        return isinstance(self.fact, _ENDS)
+
+
+_ENDS = (Succeeded, Failed, DeadLettered, Cancelled)
 
 
 @frozen

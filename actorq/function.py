@@ -97,6 +97,10 @@ class Function:
             raise PayloadError(self.name, "the result", str(error)) from error
         if len(result) > RESULT_LIMIT:
             raise PayloadError(self.name, "the result", f"{len(result)} bytes of JSON, the limit is {RESULT_LIMIT}")
+        try:
+            self.decode_result(result)  # whoever waits must get it: better the job fails than he
+        except Misfit as misfit:
+            raise PayloadError(self.name, "the result", str(misfit)) from misfit
         return result
 
     def decode_result(self, result: bytes) -> Any:

@@ -134,7 +134,7 @@ class JobHandle(Generic[R_co]):
         return await self.desk.cancel(self.id, reason)
 
     def watch(self, *, after: int | None = None) -> AbstractAsyncContextManager[AsyncIterator[JobEvent | EventsMissed]]:
-        """Watch what happens to this job; see :meth:`JobQueue.watch`."""
+        """Watch what happens to this job, until it ends; see :meth:`JobQueue.watch`."""
         return self.desk.watch_job(self.id, after)
 
     def _result_of(self, job: Job, cause: BaseException | None) -> Any:

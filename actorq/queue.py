@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
@@ -38,7 +39,15 @@ from actorq.config import (
 from actorq.core import commands as c
 from actorq.core.job import JobOptions
 from actorq.core.retry import Retry
-from actorq.errors import ActorqError, InvalidState, QueueClosed, UnknownTask, UnstorableTask
+from actorq.errors import (
+    ActorqError,
+    InvalidOption,
+    InvalidState,
+    QueueClosed,
+    UnknownTask,
+    UnstorableTask,
+    WrongThread,
+)
 from actorq.event import EventsMissed, JobEvent, event_of
 from actorq.function import Function, check_name, name_of
 from actorq.handle import JobHandle
@@ -102,7 +111,10 @@ class JobQueue:
         self.name = check_name(name)
         self.path = None if path is None else Path(path)
         self.durability: Durability = durability or ("memory" if path is None else "snapshot")
-        one_of("durability", self.durability, ("memory",) if path is None else ("snapshot",))
+        if path == "":
+            raise InvalidOption("path", path, "names no directory; None keeps jobs in memory")
+        if (path is None) != (one_of("durability", self.durability, ("memory", "snapshot")) == "memory"):
+            raise InvalidOption("durability", self.durability, "'snapshot' wants a path, and 'memory' none")
         one_of("recovery", recovery, ("strict", "salvage"))
         self._plan = Plan(
             Settings(
@@ -268,6 +280,8 @@ class JobQueue:
             UnstorableTask: the function cannot be called as a task.
             QueueFull, QueueClosed: as :meth:`Task.submit`.
         """
+        if isinstance(fn, Task):
+            raise UnstorableTask(fn.name, "is a task already: use its own submit(), which stores the job")
         name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
         function = Function(fn, name)
         function.check(args, kwargs)
@@ -426,14 +440,18 @@ class JobQueue:
         async with aclosing(self._events(where, self._supervisor.feed.reader(after))) as events:
             yield events
 
-    def watch_job(
+    @asynccontextmanager
+    async def watch_job(
         self, job_id: str, after: int | None
-    ) -> AbstractAsyncContextManager[AsyncIterator[JobEvent | EventsMissed]]:
-        """Watch what happens to one job; see :meth:`JobHandle.watch`."""
-        return self.watch(lambda event: event.job_id == job_id, after=after)
+    ) -> AsyncGenerator[AsyncIterator[JobEvent | EventsMissed], None]:
+        """Watch what happens to one job, until it ends; see :meth:`JobHandle.watch`."""
+        feed = self._supervisor.feed
+        reader = feed.reader(after, None if self.is_live(job_id) else feed.last)
+        async with aclosing(self._events(lambda event: event.job_id == job_id, reader, until_end=True)) as events:
+            yield events
 
     async def _events(
-        self, where: Callable[[JobEvent], bool] | None, reader: Reader
+        self, where: Callable[[JobEvent], bool] | None, reader: Reader, *, until_end: bool = False
     ) -> AsyncGenerator[JobEvent | EventsMissed, None]:
         while (news := await reader.next()) is not None:
             if isinstance(news, Missed):
@@ -442,6 +460,8 @@ class JobQueue:
             event = event_of(news.fact, news.job.task)
             if where is None or where(event):
                 yield event
+                if until_end and event.is_end:
+                    return
 
     # -- what tasks and handles need of it -------------------------------------------------------------
 
@@ -471,7 +491,10 @@ class JobQueue:
     def _supervisor(self) -> Supervisor:
         if self._house is None:
             raise QueueClosed(self.name, "closed" if self._was_open else "not open yet")
-        return self._house.supervisor
+        supervisor = self._house.supervisor
+        if threading.get_ident() != supervisor.thread:
+            raise WrongThread(self.name)
+        return supervisor
 
     def _refuse_in_a_job(self, verb: str) -> None:
         attempt = running_attempt.get()

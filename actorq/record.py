@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 import orjson
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from actorq.core.job import Attempt, Failure, HoldReason, Job, JobOptions, JobState, Progress, Reason
 
@@ -93,6 +94,10 @@ class JobRecord:
     log: tuple[LogLine, ...] = field(repr=False)
     """Bounded: the last lines."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain JSON values, for a web server's answer; instants in ISO 8601."""
+        return asdict(self, value_serializer=_to_json)
+
     @property
     def priority(self) -> int:
         """Higher runs first."""
@@ -146,6 +151,13 @@ def record_of(job: Job) -> JobRecord:
         attempts=(*map(_attempt, job.attempts), *_last_attempt(job)),
         log=tuple(LogLine(instant(at), level, message, orjson.loads(data)) for at, level, message, data in job.log),
     )
+
+
+def _to_json(record: Any, attribute: Any, value: Any) -> Any:
+    del record, attribute
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.value if isinstance(value, StrEnum) else value
 
 
 def instant(at: float) -> datetime:

@@ -40,14 +40,15 @@ class Feed:
     def __init__(self, last: int) -> None:
         """Begin behind fact ``last``."""
         self._history: deque[Published] = deque(maxlen=FEED_HISTORY)
-        self._last = last
+        self.last = last
+        """The number of the last fact."""
         self._news: anyio.Event | None = None
         self._is_closed = False
 
     def publish(self, news: Iterable[Published], last: int) -> None:
         """Show the facts, up to number ``last``, to whoever watches. Never waits."""
         self._history.extend(news)
-        self._last = last
+        self.last = last
         self._wake()
 
     def close(self) -> None:
@@ -55,15 +56,15 @@ class Feed:
         self._is_closed = True
         self._wake()
 
-    def reader(self, after: int | None) -> Reader:
-        """Return one who reads what is published after number ``after`` (None: from now on)."""
-        return Reader(self, self._last if after is None else after)
+    def reader(self, after: int | None, until: int | None = None) -> Reader:
+        """Return one who reads what is published after number ``after`` (None: from now on), up to ``until``."""
+        return Reader(self, self.last if after is None else after, until)
 
     def next(self, place: int) -> Published | Missed | None:
         """Return what comes behind this number; None: nothing yet, or nothing more."""
-        if place >= self._last:
+        if place >= self.last:
             return None
-        first = self._last - len(self._history) + 1
+        first = self.last - len(self._history) + 1
         if place + 1 < first:
             return Missed(place + 1, first - 1)
         return self._history[place + 1 - first]
@@ -86,12 +87,15 @@ class Feed:
 class Reader:
     """A place in the feed."""
 
-    def __init__(self, feed: Feed, place: int) -> None:
+    def __init__(self, feed: Feed, place: int, until: int | None) -> None:
         self._feed = feed
         self._place = place
+        self._until = until
 
     async def next(self) -> Published | Missed | None:
-        """Return what comes next; None when the feed is closed."""
+        """Return what comes next; None at the end, or when the feed is closed."""
+        if self._until is not None and self._place >= self._until:
+            return None
         while (news := self._feed.next(self._place)) is None:
             if not await self._feed.wait():
                 return None

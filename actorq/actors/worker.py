@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from contextvars import Context
+from time import perf_counter
 from typing import Any, Protocol
 
 import anyio
@@ -21,7 +22,7 @@ from actorq.actors.clock import Clock
 from actorq.actors.context import Home, JobContext
 from actorq.actors.inbox import Inbox
 from actorq.actors.spawn import Spawned, current
-from actorq.config import EAGER_RUNS
+from actorq.config import EAGER_S
 from actorq.core import commands as c
 from actorq.core import effects as e
 from actorq.core.job import Job
@@ -133,20 +134,20 @@ class Worker:
     async def _serve(self) -> bool:
         """Run attempts until one was aborted (True: its scopes are spent) or the inbox is closed (False)."""
         with self._scope, self._shield:
-            eager = 0
+            eager_since = perf_counter()
             while not self._scope.cancel_called:
-                if self._inbox.is_empty:
-                    eager = 0
+                has_waited = self._inbox.is_empty
                 effect = await self._inbox.get()
+                if has_waited:
+                    eager_since = perf_counter()
                 if effect is None:
                     return False
                 await self._run_attempt(effect)
                 if self._is_abandoned:
                     return False
-                eager += 1
-                if eager == EAGER_RUNS:
-                    eager = 0
+                if perf_counter() - eager_since > EAGER_S:
                     await cancel_shielded_checkpoint()
+                    eager_since = perf_counter()
         return True
 
     async def _run_attempt(self, effect: e.Dispatch) -> None:

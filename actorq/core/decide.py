@@ -59,7 +59,8 @@ def _submit(command: c.Submit, ledger: Ledger, roster: Roster, now: float) -> De
     new = {job.id: job for job in command.jobs if job.id not in ledger.jobs}  # asked again: accepted once
     room = limit - ledger.live
     if len(new) > room:
-        return Decision(answer=QueueFull(len(new), max(room, 0), limit))
+        advice = "So many will never fit: submit fewer at a time, or raise max_pending." if len(new) > limit else None
+        return Decision(answer=QueueFull(len(new), max(room, 0), limit, advice=advice))
     facts = [
         f.Submitted(
             now,
@@ -250,7 +251,8 @@ _RULES: dict[type[c.Command], Rule] = {
 
 def limit_passed(job: Job, now: float) -> f.Fact:
     """End a waiting job whose ``expires`` or ``deadline`` has passed."""
-    failure = Failure(job.limit_reason(), "LimitPassed", "", attempt=job.attempt, at=now)
+    reason = job.limit_reason()
+    failure = Failure(reason, *_LIMITS[reason], attempt=job.attempt, at=now)
     return _final_failure(job, failure, now)
 
 
@@ -307,13 +309,14 @@ def _end_of_aborted(claim: Claim, reason: Reason, now: float) -> f.Fact:
         return _cancelled(job, job.cancel_requested, now)
     if reason is Reason.SHUTDOWN:
         return f.Released(now, job.id)
-    failure = Failure(reason, _LIMITS[reason][0], _LIMITS[reason][1], attempt=job.attempt, at=now)
+    failure = Failure(reason, *_LIMITS[reason], attempt=job.attempt, at=now)
     if reason is Reason.DEADLINE:
         return _final_failure(job, failure, now)
     return _failed_attempt(job, failure, now)
 
 
 _LIMITS = {
+    Reason.EXPIRED: ("Expired", "the job was not started in time"),
     Reason.DEADLINE: ("DeadlinePassed", "the job took longer than its deadline"),
     Reason.TIMEOUT: ("TimeoutPassed", "the attempt ran longer than its timeout"),
     Reason.HEARTBEAT: ("HeartbeatMissed", "the attempt was silent longer than its heartbeat_timeout"),

@@ -27,13 +27,15 @@ def type_name(kind: type[BaseException]) -> str:
 def _to_names(value: Any) -> tuple[str, ...]:
     """Take one exception type or several, or their names."""
     kinds: list[Any] = [value] if isinstance(value, str | type) or not hasattr(value, "__iter__") else list(value)
-    return tuple(kind if isinstance(kind, str) else _checked_name(kind) for kind in kinds)
+    return tuple(map(_checked_name, kinds))
 
 
 def _checked_name(kind: Any) -> str:
+    if isinstance(kind, str) and "." in kind:
+        return kind
     if isinstance(kind, type) and issubclass(kind, BaseException):
         return type_name(kind)
-    raise InvalidOption("on/never", cast("object", kind), "wants exception types")
+    raise InvalidOption("on/never", cast("object", kind), "wants exception types, or their names with their modules")
 
 
 def _to_seconds(value: Any) -> float:
