@@ -86,6 +86,12 @@ EAGER_S: Final = 0.002
 LET_GO_S: Final = 0.05
 """How long closing waits, twice, for coroutines that it has let go of; then they are left behind."""
 
+EAGER_SUBMITS: Final = 100
+"""Submits that find room at once before one of them lets the loop turn, and can be cancelled."""
+
+FEED_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of payloads and results in the facts that the feed remembers."""
+
 LATE_LOOP_S: Final = 0.05
 """An alarm later than this means that the loop was blocked: silence meanwhile is not the jobs' fault."""
 

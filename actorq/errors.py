@@ -284,7 +284,7 @@ class WorkersKeepDying(ActorqError):
         self.deaths = deaths
         self.window_s = window_s
         super().__init__(
-            f"{deaths} workers were lost within {window_s:g} s (the last one: {last}). The queue has stopped; "
+            f"More than {deaths} workers were lost within {window_s:g} s (the last: {last}). The queue has stopped; "
             "find the job that ignores cancellation, or raise restarts=."
         )
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any, Generic, Protocol, TypeVar, cast, overload
+from typing import Any, Generic, Protocol, Self, TypeVar, cast, overload
 
 import anyio
 from attrs import field, frozen
 
 from actorq.actors.context import JobContext, running_attempt
 from actorq.actors.waiter import Ended, Waiter
-from actorq.config import LENT_LIMIT
+from actorq.config import LENT_LIMIT, duration
 from actorq.core import commands as c
 from actorq.core.job import Job, JobState, Reason
 from actorq.errors import ActorqError, InvalidState, JobCancelled, JobFailed, JobLost, QueueFull
@@ -154,51 +154,57 @@ class JobHandle(Generic[R_co]):
         ) from cause
 
     async def _end(self, timeout: float | None) -> Ended:
-        with _Waiting([self]) as waiter:
+        with _Waiting([self]) as waiting:
             if timeout is None:
-                ended = await waiter.next()
+                ended = await waiting.next()
             else:
-                with anyio.fail_after(timeout):
-                    ended = await waiter.next()
+                with anyio.fail_after(duration("timeout", timeout)):
+                    ended = await waiting.next()
         if ended.error is not None:
             raise ended.error
         return ended
 
 
 class _Waiting:
-    """Attaches a waiter to jobs.
+    """Waits for the ends of jobs, one after the other.
 
-    If it is a job of the same queue that waits, its slot is lent meanwhile, or nobody might run what it waits for.
+    If it is a job of the same queue that waits, its slot is lent while it does, or nobody might run what it waits
+    for.
     """
 
     def __init__(self, handles: Sequence[JobHandle[Any]]) -> None:
         self._handles = handles
         self._waiter = Waiter()
-        self._lender: tuple[Desk, JobContext] | None = None
 
-    def __enter__(self) -> Waiter:
-        attempt = running_attempt.get()
+    def __enter__(self) -> Self:
         try:
-            if attempt is not None and not attempt.is_over:
-                self._lend(attempt)
             for handle in self._handles:
                 handle.desk.attach(self._waiter, handle.id)
         except BaseException:
             self.__exit__()
             raise
-        return self._waiter
+        return self
 
     def __exit__(self, *exc_info: object) -> None:
         for handle in self._handles:
             handle.desk.detach(self._waiter, handle.id)
-        if self._lender is not None:
-            desk, attempt = self._lender
+
+    async def next(self) -> Ended:
+        """Return the next end."""
+        attempt = running_attempt.get()
+        lender = None if attempt is None or attempt.is_over else self._lend(attempt)
+        if attempt is None or lender is None:
+            return await self._waiter.next()
+        try:
+            return await self._waiter.next()
+        finally:
             attempt.waits -= 1
             if not attempt.waits:
                 with suppress(ActorqError):  # the queue has ended: there is no slot to take back
-                    desk.tell(c.TakeBack(attempt.job_id, attempt.claim))
+                    lender.tell(c.TakeBack(attempt.job_id, attempt.claim))
 
-    def _lend(self, attempt: JobContext) -> None:
+    def _lend(self, attempt: JobContext) -> Desk | None:
+        """Lend the slot of the attempt if it waits for a live job of its own queue; return that queue."""
         for handle in self._handles:
             desk = handle.desk
             if desk is not attempt.queue or not desk.is_live(handle.id):
@@ -208,8 +214,8 @@ class _Waiting:
             if not desk.tell(c.Lend(attempt.job_id, attempt.claim)) and attempt.cancel_reason is None:
                 raise QueueFull(1, 0, LENT_LIMIT, advice="So many jobs wait for other jobs: await fewer levels deep.")
             attempt.waits += 1
-            self._lender = (desk, attempt)
-            return
+            return desk
+        return None
 
 
 @overload
@@ -240,9 +246,9 @@ async def as_completed(handles: Iterable[JobHandle[R]]) -> AsyncIterator[JobHand
         QueueClosed: the queue was closed first.
     """
     by_id = {handle.id: handle for handle in handles}
-    with _Waiting(list(by_id.values())) as waiter:
+    with _Waiting(list(by_id.values())) as waiting:
         for _ in by_id:
-            ended = await waiter.next()
+            ended = await waiting.next()
             if ended.error is not None:
                 raise ended.error
             yield by_id[ended.job_id]

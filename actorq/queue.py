@@ -154,11 +154,12 @@ class JobQueue:
             StoreLocked: another queue owns the directory.
             StoreCorrupt, StoreTooNew, StoreError: the directory cannot be used; it is as it was.
         """
-        if self._house is not None or self._is_opening:
+        if (self._house is not None and not self._house.is_closed) or self._is_opening:
             raise QueueClosed(self.name, "open already; a queue is opened once at a time")
         self._is_opening = True
         try:
             self._house = await House.open(self._plan, self._functions, self)
+            self._was_open = True
         finally:
             self._is_opening = False
         return self
@@ -192,7 +193,6 @@ class JobQueue:
         finally:
             if house.is_closed and self._house is house:
                 self._house = None
-                self._was_open = True
 
     def lifespan(self, app: object) -> AbstractAsyncContextManager[dict[str, JobQueue]]:
         """Open the queue for the life of an ASGI application: ``Starlette(lifespan=queue.lifespan)``.
@@ -399,7 +399,10 @@ class JobQueue:
         Raises:
             InvalidOption: not a whole number from 1.
         """
-        await self._supervisor.ask(c.SetWorkers(whole("workers", workers, 1, WORKERS_LIMIT)))
+        supervisor = self._supervisor
+        if supervisor.machine.roster.is_draining:
+            raise QueueClosed(self.name, "closing")
+        await supervisor.ask(c.SetWorkers(whole("workers", workers, 1, WORKERS_LIMIT)))
 
     async def join(self) -> None:
         """Wait until every job has ended, but for those that are parked.
@@ -422,6 +425,8 @@ class JobQueue:
             StoreError: it could not be written.
         """
         supervisor = self._supervisor
+        if supervisor.error is not None:
+            raise supervisor.error
         await supervisor.scribe.snapshot(supervisor.machine.ledger, supervisor.clock.now)
 
     @asynccontextmanager
@@ -437,7 +442,8 @@ class JobQueue:
             where: only these events; it is called for each.
             after: begin behind the event of this number; None: with what happens from now on.
         """
-        async with aclosing(self._events(where, self._supervisor.feed.reader(after))) as events:
+        reader = self._supervisor.feed.reader(None if after is None else whole("after", after, 0, 2**63))
+        async with aclosing(self._events(where, reader)) as events:
             yield events
 
     @asynccontextmanager
@@ -457,7 +463,7 @@ class JobQueue:
             if isinstance(news, Missed):
                 yield EventsMissed(news.first, news.last)
                 continue
-            event = event_of(news.fact, news.job.task)
+            event = event_of(news.fact, news.task)
             if where is None or where(event):
                 yield event
                 if until_end and event.is_end:
@@ -489,7 +495,7 @@ class JobQueue:
 
     @property
     def _supervisor(self) -> Supervisor:
-        if self._house is None:
+        if self._house is None or self._house.is_closed:
             raise QueueClosed(self.name, "closed" if self._was_open else "not open yet")
         supervisor = self._house.supervisor
         if threading.get_ident() != supervisor.thread:

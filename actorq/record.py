@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from attrs import asdict, field, frozen
@@ -157,6 +157,8 @@ def _to_json(record: Any, attribute: Any, value: Any) -> Any:
     del record, attribute
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[str, Any]", value))
     return value.value if isinstance(value, StrEnum) else value
 
 

@@ -77,7 +77,7 @@ MADE: list[tuple[er.ActorqError, dict[str, Any], str]] = [
     (
         er.WorkersKeepDying(5, 60.0, "job j7 ignored cancellation"),
         {"deaths": 5, "window_s": 60.0},
-        r"5 workers .* within 60 s \(the last one: job j7 ignored.*raise restarts=\.$",
+        r"5 workers .* within 60 s \(the last: job j7 ignored.*raise restarts=\.$",
     ),
     (er.InternalError("a job fell down"), {}, r"^a job fell down\. This is a bug in actorq"),
 ]

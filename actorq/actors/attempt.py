@@ -19,7 +19,7 @@ import anyio
 
 from actorq.actors.context import UNSET, JobContext, running_attempt
 from actorq.actors.spawn import is_trio
-from actorq.config import TEXT_LIMIT, duration
+from actorq.config import NAME_LIMIT, TEXT_LIMIT, duration
 from actorq.core import commands as c
 from actorq.core.job import Failure, Job, Reason
 from actorq.errors import CancelJob, InvalidOption, PayloadError, RetryAfter, Snooze, Unrecoverable
@@ -60,7 +60,7 @@ class Attempt:
         self._now = now
         self._driven: _Driven | None = None
 
-    async def run(self, on_cancel: Callable[[], None]) -> tuple[c.Report, BaseException | None]:
+    async def run(self, on_cancel: Callable[[BaseException | None], None]) -> tuple[c.Report, BaseException | None]:
         """Run the function, and return what to report, with the exception behind it.
 
         Args:
@@ -75,14 +75,17 @@ class Attempt:
         except LetGo:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a job raises is its own failure, not ours
-            return self._verdict(error), error
+            try:
+                return self._verdict(error), error
+            except BaseException as broken:  # noqa: BLE001 - a verdict of the user's own making
+                return c.Fail(self._job.id, self.job_context.claim, self._failure(broken), retryable=False), error
 
     def let_go(self) -> None:
         """Let the coroutine do nothing but end, from the next cancellation on; then :meth:`run` raises LetGo."""
         if self._driven is not None:
             self._driven.is_let_go = True
 
-    async def _execute(self, on_cancel: Callable[[], None]) -> Any:
+    async def _execute(self, on_cancel: Callable[[BaseException | None], None]) -> Any:
         function = self._function
         args, kwargs = self._call or function.decode(self._job.payload)
         if function.takes_context:
@@ -108,6 +111,8 @@ class Attempt:
             raise error
         if inspect.isawaitable(value):  # a lambda or a partial around an async function
             self.is_in_thread = False
+            if self.job_context.cancel_reason is not None:  # asked to stop while it was only being made
+                return getattr(value, "close", _nothing)()
             return await value
         return value
 
@@ -150,14 +155,14 @@ class Attempt:
         return c.Fail(job_id, claim, self._failure(error), delay=delay)
 
     def _failure(self, error: BaseException, reason: Reason = Reason.ERROR) -> Failure:
-        kind, text = type(error).__qualname__, traceback_of(error)
+        kind, text = type(error).__qualname__[:NAME_LIMIT], traceback_of(error)
         return Failure(reason, kind, message_of(error), text, self._job.attempt, self._now())
 
 
 class _Driven:
     """Awaits a coroutine in a context of its own."""
 
-    def __init__(self, coroutine: Any, context: Context, on_cancel: Callable[[], None]) -> None:
+    def __init__(self, coroutine: Any, context: Context, on_cancel: Callable[[BaseException | None], None]) -> None:
         self.is_let_go = False
         self._coroutine = coroutine
         self._context = context
@@ -184,7 +189,7 @@ class _Driven:
             except BaseException as error:  # noqa: BLE001 - it is handed on
                 is_interrupted = True
                 if isinstance(error, asyncio.CancelledError):
-                    self._on_cancel()
+                    self._on_cancel(error)
                 step, value = self._coroutine.throw, error
             if self.is_let_go and is_interrupted:  # elsewhere a nursery that ends would not expect it
                 self._insist()
@@ -200,7 +205,11 @@ class _Driven:
         if self._wakes > _WAKES_ON_ASYNCIO and not is_trio():
             raise LetGo
         if self._wakes == _WAKES_ON_TRIO:
-            self._on_cancel()
+            self._on_cancel(None)
+
+
+def _nothing() -> None:
+    """Close what has no close()."""
 
 
 def message_of(error: BaseException) -> str:

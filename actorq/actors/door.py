@@ -10,8 +10,10 @@ from collections import deque
 from typing import Any, Protocol
 
 import anyio
+from anyio.lowlevel import checkpoint
 from attrs import define, field
 
+from actorq.config import EAGER_SUBMITS
 from actorq.core import commands as c
 from actorq.errors import QueueFull
 
@@ -55,6 +57,7 @@ class Door:
         self._host = host
         self._line: deque[_Place] = deque()
         self._is_closed = False
+        self._submits = 0
 
     def submit_now(self, command: c.Submit) -> None:
         """Submit the jobs, all or none.
@@ -73,13 +76,16 @@ class Door:
             QueueFull: there will never be room for so many at a time.
             QueueClosed: nothing is taken any more.
         """
+        self._submits += 1
+        if self._submits % EAGER_SUBMITS == 0:
+            await checkpoint()
         try:
             self._refuse_to_pass(command)
             await self._host.ask(command)
         except QueueFull as full:
             if full.asked > full.limit:
                 raise
-            await self._stand_in_line(command)
+            await self._stand_in_line(command, full.asked)
 
     def look(self) -> None:
         """Let the first in line try, if there is room now."""
@@ -96,16 +102,16 @@ class Door:
         if self._line and not self._is_closed:
             raise QueueFull(len(command.jobs), 0, self._host.limit)
 
-    async def _stand_in_line(self, command: c.Submit) -> None:
-        place = _Place(len(command.jobs))
+    async def _stand_in_line(self, command: c.Submit, asked: int) -> None:
+        place = _Place(asked)
         self._line.append(place)
         try:
             while True:
                 await place.may_try.wait()
                 try:
                     await self._host.ask(command)
-                except QueueFull:
-                    place.may_try = anyio.Event()
+                except QueueFull as full:
+                    place.asked, place.may_try = full.asked, anyio.Event()
                 else:
                     return
         finally:

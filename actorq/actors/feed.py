@@ -13,18 +13,17 @@ from typing import NamedTuple
 
 import anyio
 
-from actorq.config import FEED_HISTORY
-from actorq.core.facts import Fact
-from actorq.core.job import Job
+from actorq.config import FEED_BYTES, FEED_HISTORY
+from actorq.core.facts import Fact, Submitted, Succeeded
 
 __all__ = ["Feed", "Missed", "Published", "Reader"]
 
 
 class Published(NamedTuple):
-    """A fact, and the job it speaks of (as it is now: a job goes on)."""
+    """A fact, and the task of the job it speaks of."""
 
     fact: Fact
-    job: Job
+    task: str
 
 
 class Missed(NamedTuple):
@@ -39,16 +38,21 @@ class Feed:
 
     def __init__(self, last: int) -> None:
         """Begin behind fact ``last``."""
-        self._history: deque[Published] = deque(maxlen=FEED_HISTORY)
+        self._history: deque[Published] = deque()
         self.last = last
         """The number of the last fact."""
         self._news: anyio.Event | None = None
+        self._bytes = 0
         self._is_closed = False
 
-    def publish(self, news: Iterable[Published], last: int) -> None:
-        """Show the facts, up to number ``last``, to whoever watches. Never waits."""
-        self._history.extend(news)
-        self.last = last
+    def publish(self, news: Iterable[Published]) -> None:
+        """Show the facts to whoever watches. Never waits."""
+        for published in news:
+            self._history.append(published)
+            self._bytes += _weight(published.fact)
+            self.last = published.fact.n
+        while len(self._history) > FEED_HISTORY or self._bytes > FEED_BYTES:
+            self._bytes -= _weight(self._history.popleft().fact)
         self._wake()
 
     def close(self) -> None:
@@ -101,3 +105,10 @@ class Reader:
                 return None
         self._place = news.last if isinstance(news, Missed) else news.fact.n
         return news
+
+
+def _weight(fact: Fact) -> int:
+    """Return how many bytes the fact brings along."""
+    if isinstance(fact, Submitted):
+        return len(fact.payload)
+    return len(fact.result) if isinstance(fact, Succeeded) else 0

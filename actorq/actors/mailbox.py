@@ -82,9 +82,16 @@ class Mailbox:
         """Read what waits; with nothing waiting, let the supervisor look at the clock."""
         self._is_reading = True
         try:
-            while True:
-                self._read([self._letters.popleft() for _ in range(min(len(self._letters), BATCH_LIMIT))])
-                if not self._letters:
-                    return
+            self._read_batch()
+            while self._letters:
+                self._read_batch()
         finally:
             self._is_reading = False
+
+    def _read_batch(self) -> None:
+        try:
+            self._read([self._letters.popleft() for _ in range(min(len(self._letters), BATCH_LIMIT))])
+        except BaseException:  # the end of the supervisor: whoever has a letter here must hear of it
+            while self._letters:
+                self._read([self._letters.popleft()])
+            raise

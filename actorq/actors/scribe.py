@@ -40,8 +40,8 @@ log = logging.getLogger("actorq")
 
 T = TypeVar("T")
 
-_JOBS_A_LOOK: Final = 32
-"""Places looked at between two looks at the clock: some 0.1 ms."""
+_JOBS_A_LOOK: Final = 1
+"""Jobs encoded between two looks at the clock: a large one takes a millisecond by itself."""
 
 _CHUNK_LIMIT: Final = 1024 * 1024
 """Bytes encoded before the thread writes them."""

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
+from copy import copy
 from math import inf
 from typing import Any
 
@@ -167,7 +168,7 @@ class Supervisor:
         """Let the waiter hear the end of the job, or of the queue; at once, if it has come."""
         job = self.job(job_id)
         if job is None or job.state.is_final:
-            waiter.hear(Ended(job_id, job))
+            waiter.hear(Ended(job_id, copy(job)))
         elif self.error is not None:
             waiter.hear(Ended(job_id, error=self.error))
         else:
@@ -280,7 +281,8 @@ class Supervisor:
             return
         try:
             now = self.clock.now()
-            self.loop_lag_s = max(now - self._sleeps_until, 0.0)
+            if now >= self._sleeps_until:
+                self.loop_lag_s = now - self._sleeps_until
             late = max(now - max(self._sleeps_until, self._forgiven_until), 0.0)
             commands = [letter.command for letter in letters]
             # A letter that comes before the overdue alarm: the loop has not turned, so nobody could have beaten.
@@ -303,7 +305,7 @@ class Supervisor:
     def _act(self, step: Step, letters: list[Letter]) -> None:
         """Let the step out of the house: its facts are written."""
         if step.facts:
-            self.feed.publish(map(Published, step.facts, step.jobs), step.facts[-1].n)
+            self.feed.publish(Published(fact, job.task) for fact, job in zip(step.facts, step.jobs, strict=True))
         for effect in step.effects:
             if self.error is not None:
                 break  # we gave up in this very step: what it had planned after that is off

@@ -6,6 +6,7 @@ A waiter always hears the end: of the job, or of the queue. And one who gives up
 from __future__ import annotations
 
 from collections import deque
+from copy import copy
 
 import anyio
 from attrs import define
@@ -71,8 +72,11 @@ class Waiters:
 
     def tell(self, job: Job, cause: BaseException | None) -> None:
         """Tell those who wait for this job that it has ended."""
-        for waiter in self._by_job.pop(job.id, ()):
-            waiter.hear(Ended(job.id, job, cause))
+        waiters = self._by_job.pop(job.id, ())
+        if waiters:
+            ended = Ended(job.id, copy(job), cause)  # it may be rerun before they wake
+            for waiter in waiters:
+                waiter.hear(ended)
 
     def dismiss(self, error: ActorqError) -> None:
         """Tell everybody that nothing more will come."""

@@ -170,8 +170,10 @@ class Worker:
         if self._me.is_cancelled and not self._scope.cancel_called and not self._employer.is_being_torn_down():
             await self._me.absorb_cancellation()  # the function cancelled its own task, and returned before it felt it
 
-    def _cancellation_arrives(self) -> None:
-        if self._scope.cancel_called:
+    def _cancellation_arrives(self, cancellation: BaseException | None) -> None:
+        """Shield the function from more of the same: this one is ours, and not of a scope or a timeout of its own."""
+        is_ours = cancellation is None or f"{id(self._scope):x}" in str(cancellation)  # anyio names the scope
+        if self._scope.cancel_called and is_ours:
             self._shield.shield = True
 
     def _forget_foreign_cancellation(self, cause: BaseException) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from math import inf
+from types import MappingProxyType
 from typing import Any, cast
 
 from attrs import Attribute, define, field, frozen
@@ -116,7 +117,7 @@ def _to_tags(value: Any) -> Mapping[str, str]:
             raise InvalidOption("tags", text, "wants strings")
         if len(text) > NAME_LIMIT:
             raise InvalidOption("tags", text[:20] + "…", f"a tag has at most {NAME_LIMIT} characters")
-    return tags
+    return MappingProxyType(tags)  # one object serves all jobs of a task, and functions get to see it
 
 
 def _priority(instance: object, attribute: Attribute[int], value: int) -> None:

@@ -109,7 +109,7 @@ class Roster:
         budget = self.settings.restarts
         while self._deaths and self._deaths[0] <= now - budget.window_s:
             self._deaths.popleft()
-        return len(self._deaths) > budget.deaths
+        return not self.is_draining and len(self._deaths) > budget.deaths
 
     # -- what happens among the living ---------------------------------------------------------------
 
@@ -192,12 +192,13 @@ class Roster:
             case e.Abandon():
                 self._forget(effect.worker)
                 self.lost_workers += 1
-                self._deaths.append(now)
+                if not self.is_draining:  # at the end many are left to their jobs, and nobody is hired for them
+                    self._deaths.append(now)
             case _:
                 pass
 
     def _begin(self, fact: f.Started, job: Job) -> None:
-        self.idle.remove(fact.worker)
+        self.idle.pop()  # that is who it was given to
         self.workers[fact.worker] = job.id
         claim = self.claims[job.id] = Claim(job, fact.claim, fact.worker, fact.at)
         options = job.options

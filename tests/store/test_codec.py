@@ -50,8 +50,8 @@ retries = st.builds(
     factor=st.floats(1, 1000) | st.integers(1, 1000),
     cap=durations,
     jitter=st.floats(0, 1),
-    on=st.lists(texts, max_size=2),
-    never=st.lists(texts, max_size=2),
+    on=st.lists(texts.map("a.{}".format), max_size=2),
+    never=st.lists(texts.map("a.{}".format), max_size=2),
 )
 options = st.builds(
     JobOptions,
@@ -135,7 +135,7 @@ FULL = Job(
     payload=b"[[],{}]",
     options=JobOptions(
         priority=5,
-        retry=Retry(7, 2.5, "linear", 3.0, 60.0, 0.5, ["OSError"], ["builtins.KeyError"]),
+        retry=Retry(7, 2.5, "linear", 3.0, 60.0, 0.5, ["builtins.OSError"], ["builtins.KeyError"]),
         timeout=1.5,
         heartbeat_timeout=2.5,
         expires=3.5,
