@@ -17,7 +17,7 @@ class JobEvent:
     """Something that has happened to a job."""
 
     number: int
-    """Contiguous over the life of the queue, also over restarts: ``watch(after=number)`` goes on behind it."""
+    """Contiguous: ``watch(after=number)`` goes on behind it. A restart goes on where the last snapshot stood."""
     at: datetime
     name: str
     """The fact's name in lower case: ``submitted``, ``started``, ``retry_scheduled``, ``succeeded`` …"""

@@ -380,7 +380,7 @@ class JobQueue:
             submitted=ledger.seq,
             removed=ledger.removed,
             parked=ledger.parked_count,
-            oldest_queued_s=None if first is None else max(now - ledger.jobs[first[-1]].due_at, 0.0),
+            next_queued_s=None if first is None else max(now - ledger.jobs[first[-1]].due_at, 0.0),
             workers=roster.target,
             idle_workers=len(roster.idle),
             lent_slots=roster.lent,

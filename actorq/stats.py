@@ -24,8 +24,8 @@ class QueueStats:
     """Jobs that retention took."""
     parked: int
     """Of the scheduled ones, those that wait for code that fits them."""
-    oldest_queued_s: float | None
-    """How long the first in the order has been ready."""
+    next_queued_s: float | None
+    """How long the job that starts next has been ready."""
     workers: int
     """How many there are to be."""
     idle_workers: int

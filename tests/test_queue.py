@@ -154,7 +154,7 @@ async def test_stats_tell_how_the_queue_stands():
         stats = await queue.stats()
     assert (stats.name, stats.durability, stats.workers, stats.idle_workers) == ("mail", "memory", 2, 0)
     assert (stats.live, stats.counts[JobState.RUNNING], stats.counts[JobState.QUEUED]) == (4, 2, 1)
-    assert stats.oldest_queued_s == pytest.approx(4)
+    assert stats.next_queued_s == pytest.approx(4)
 
 
 async def test_join_returns_when_every_job_has_ended():
