@@ -363,6 +363,7 @@ class JobQueue:
             InvalidState: it has not ended.
             QueueFull: there is no room.
         """
+        self._supervisor.door.refuse_to_pass(1)
         await self._supervisor.ask(c.Rerun(job_id))
 
     # -- as a whole --------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from actorq import (
     JobQueue,
     JobState,
     QueueClosed,
+    QueueFull,
     Reason,
     Retry,
     UnstorableTask,
@@ -126,6 +127,19 @@ async def test_the_line_counts_only_jobs_that_are_new():
         await task.submit_many([first, second])
         with anyio.fail_after(5):
             await task.submit_many([first, second, third])
+
+
+async def test_a_rerun_does_not_pass_those_who_wait_for_room():
+    async with JobQueue(max_pending=2, workers=1) as queue:
+        task = queue.task(name="nap")(nap)
+        done = await task.submit(0.0)
+        await done
+        await task.submit(10.0)
+        async with anyio.create_task_group() as group:
+            group.start_soon(task.submit_many, [task.build(0.0), task.build(0.0)])
+            await anyio.sleep(1)
+            with pytest.raises(QueueFull):
+                await queue.rerun(done.id)
 
 
 @pytest.mark.asyncio_only

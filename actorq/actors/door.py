@@ -66,7 +66,7 @@ class Door:
             QueueFull: there is no room, or others wait for it.
             QueueClosed: nothing is taken any more.
         """
-        self._refuse_to_pass(command)
+        self.refuse_to_pass(len(command.jobs))
         self._host.tell(command)
 
     async def submit(self, command: c.Submit) -> None:
@@ -80,7 +80,7 @@ class Door:
         if self._submits % EAGER_SUBMITS == 0:
             await checkpoint()
         try:
-            self._refuse_to_pass(command)
+            self.refuse_to_pass(len(command.jobs))
             await self._host.ask(command)
         except QueueFull as full:
             if full.asked > full.limit:
@@ -98,9 +98,10 @@ class Door:
         for place in self._line:
             place.may_try.set()
 
-    def _refuse_to_pass(self, command: c.Submit) -> None:
+    def refuse_to_pass(self, asked: int) -> None:
+        """Raise QueueFull if others wait for room: nobody passes them."""
         if self._line and not self._is_closed:
-            raise QueueFull(len(command.jobs), 0, self._host.limit)
+            raise QueueFull(asked, 0, self._host.limit)
 
     async def _stand_in_line(self, command: c.Submit, asked: int) -> None:
         place = _Place(asked)
