@@ -184,6 +184,7 @@ class Task(Generic[P, R]):
         for item in items:
             if len(on_their_way) == self._counter.window:
                 yield await on_their_way.pop(0)
+            # A ParamSpec cannot say that the task takes one argument; a call that does not fit raises TypeError.
             on_their_way += await self._counter.submit_many([self.build(item)])  # type: ignore[call-arg]
         for handle in on_their_way:
             yield await handle
@@ -223,6 +224,7 @@ def job_options(options: CallOptions) -> JobOptions:
         InvalidOption: a value out of range.
     """
     stored = {name: value for name, value in options.items() if name not in ("delay", "run_at")}
+    # The names are those of JobOptions, whose converters take a timedelta, too: a dict comprehension hides both.
     return JobOptions(**stored)  # type: ignore[arg-type]
 
 

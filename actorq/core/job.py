@@ -82,8 +82,6 @@ class Reason(StrEnum):
     """The job as a whole took longer than its ``deadline``."""
     EXPIRED = "expired"
     """The job was not started within ``expires``."""
-    INTERRUPTED = "interrupted"
-    """The process or the worker died."""
     NO_TASK = "no_task"
     BAD_PAYLOAD = "bad_payload"
     BAD_RESULT = "bad_result"
