@@ -19,7 +19,10 @@ __all__ = ["Durability", "OnUnknownTask", "Recovery", "RestartBudget", "Retentio
 Seconds = float | timedelta
 """What public options take for a duration: seconds, or a timedelta."""
 
-Durability = Literal["memory", "snapshot"]
+Durability = Literal["memory", "snapshot", "flush", "fsync"]
+DURABILITIES: Final = ("memory", "snapshot", "flush", "fsync")
+"""From the weakest promise to the strongest."""
+
 OnUnknownTask = Literal["park", "fail"]
 Recovery = Literal["strict", "salvage"]
 
@@ -68,14 +71,74 @@ RESULT_LIMIT: Final = 256 * 1024
 LINE_LIMIT: Final = 1024 * 1024
 """Bytes of the longest line that a file of ours may hold; a longer one is damage."""
 
+JUNK_LIMIT: Final = 1024 * 1024 * 1024
+"""Bytes without an end of a line after which a file is not read any further: it may claim to be of any size."""
+
+LINE_TARGET: Final = 64 * 1024
+"""Bytes of facts after which a large transaction goes on in another line; with the largest fact it stays a line."""
+
+SEGMENT_LIMIT: Final = 16 * 1024 * 1024
+"""Bytes after which the journal goes on in another segment."""
+
+SEGMENTS_LIMIT: Final = 20
+"""Segments from which on a snapshot is due: many short lives leave many files."""
+
+GARBAGE_RATIO: Final = 1.0
+"""A snapshot is due when the journal since the last one is larger than that by so much …"""
+
+GARBAGE_FLOOR: Final = 4 * SEGMENT_LIMIT
+"""… and larger than this."""
+
+RESERVE_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of the disk that are held, to be given up for the ends of jobs when there is no room."""
+
+BACKLOG_FACTS: Final = 10_000
+"""Facts on their way to the disk from which on submitters wait …"""
+
+BACKLOG_BYTES: Final = 8 * 1024 * 1024
+"""… and bytes of their payloads."""
+
+BATCH_BYTES: Final = 1024 * 1024
+"""Bytes that are written at a time; a batch of transactions may take several writes, and one sync."""
+
+ABANDON_S: Final = 2.0
+"""How long an event loop that ends with the queue left open waits for the journal to be completed."""
+
+SLOW_SYNC_S: Final = 1.0
+"""A sync that takes longer is told in the log."""
+
+WALL_STEP_S: Final = 2.0
+"""A wall clock that is set by more than this is told in the log; it is looked at once a second at most."""
+
+MARK_INTERVAL_S: Final = 1.0
+"""The witness of the journal is brought up to date, and its file looked for in its place, so often at most."""
+
+FULL_RETRY_S: Final = 0.1
+"""On a full disk a new segment is tried after so long, and each time after twice as long …"""
+
+FULL_RETRY_CAP_S: Final = 10.0
+"""… up to this."""
+
 NAME_LIMIT: Final = 200
 """Characters in the name of a task, a queue or a tag."""
+
+TYPES_LIMIT: Final = 64
+"""Exception types that a retry rule may name on either side …"""
+
+TYPE_NAME_LIMIT: Final = 500
+"""… and characters in the name of one, with its module."""
 
 TAGS_LIMIT: Final = 64
 """Tags on one job."""
 
 SLICE_S: Final = 0.001
 """The longest turn that taking a snapshot spends on the event loop."""
+
+SNAPSHOT_INTERVAL_S: Final = 30.0
+"""From the first change that the last snapshot does not have to the next snapshot, where there is no journal …"""
+
+COMPACTION_INTERVAL_S: Final = 600.0
+"""… and where there is one."""
 
 SNAPSHOTS_KEPT: Final = 2
 """Whole snapshots kept in the directory: the newest, and the one before."""

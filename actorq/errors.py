@@ -19,7 +19,9 @@
     ├── StoreError               something about the directory; carries ``path``
     │   ├── StoreLocked          another process owns it
     │   ├── StoreCorrupt         damage that must not be guessed away
-    │   └── StoreTooNew          written by a later actorq
+    │   ├── StoreTooNew          written by a later actorq
+    │   ├── StoreFull            no room on the disk; goes on by itself when there is some
+    │   └── StoreFailed          the disk lost what was being written: what was not acknowledged is unknown
     ├── UnknownTask              no such task in this queue
     ├── WorkersKeepDying         the restart budget is used up
     └── InternalError            a bug of ours: the queue has stopped
@@ -54,6 +56,8 @@ __all__ = [
     "Snooze",
     "StoreCorrupt",
     "StoreError",
+    "StoreFailed",
+    "StoreFull",
     "StoreLocked",
     "StoreTooNew",
     "UnknownTask",
@@ -263,6 +267,26 @@ class StoreTooNew(StoreError):
         super().__init__(path, f"format version {found}, but this actorq reads up to {supported}: upgrade actorq.")
 
 
+class StoreFull(StoreError):
+    """There is no room on the disk. A submission that meets this was not taken; the queue goes on by itself."""
+
+
+class StoreFailed(StoreError):
+    """The journal cannot be trusted any more, and nothing further is acknowledged.
+
+    What was asked and not acknowledged by then is *unknown*: it may be on the disk or not. What runs may come to its
+    end, which will not be stored. Close the queue and open it again: recovery reads what the disk really has.
+    """
+
+    def __init__(self, path: str, why: str) -> None:
+        self.why = why
+        super().__init__(
+            path,
+            f"the journal has failed: {why} What was not acknowledged is unknown. Close the queue and open it again: "
+            "it goes on from what is on the disk.",
+        )
+
+
 # -- about the house ----------------------------------------------------------------------------
 
 
@@ -290,7 +314,7 @@ class WorkersKeepDying(ActorqError):
 
 
 class InternalError(ActorqError):
-    """A bug in actorq. The queue has stopped, its last snapshot stands, and every waiter hears this."""
+    """A bug in actorq. The queue has stopped, what is in its directory stands, and every waiter hears this."""
 
     def __init__(self, what: str) -> None:
         super().__init__(

@@ -17,7 +17,8 @@ class JobEvent:
     """Something that has happened to a job."""
 
     number: int
-    """Contiguous: ``watch(after=number)`` goes on behind it. A restart goes on where the last snapshot stood."""
+    """Contiguous, over restarts, too: ``watch(after=number)`` goes on behind it. Without a journal, a start after a
+    crash goes on where the last snapshot stood."""
     at: datetime
     name: str
     """The fact's name in lower case: ``submitted``, ``started``, ``retry_scheduled``, ``succeeded`` …"""

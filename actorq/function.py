@@ -35,6 +35,9 @@ class Misfit(Exception):
     """Stored arguments do not fit the function as it is now, or a stored result its return type."""
 
 
+_SIZED: Final = frozenset((str, bytes, bytearray, list, tuple, dict))
+
+
 class Function:
     """One registered function, under the name by which stored jobs find it."""
 
@@ -56,14 +59,16 @@ class Function:
             PayloadError: one of them cannot be stored; it is named.
         """
         self.check(args, kwargs)
+        for value in (*args, *kwargs.values()):  # to encode a hundred megabytes would hold up the event loop
+            size = len(cast("Sequence[Any]", value)) if type(value) in _SIZED else 0
+            if size > PAYLOAD_LIMIT:
+                raise self._too_large(f"{size} characters or elements")
         try:
             payload = _dump([args, kwargs])
         except (TypeError, ValueError) as error:
             raise self._blame(args, kwargs, str(error)) from error
         if len(payload) > PAYLOAD_LIMIT:
-            raise PayloadError(
-                self.name, "the arguments", f"{len(payload)} bytes of JSON, the limit is {PAYLOAD_LIMIT}"
-            )
+            raise self._too_large(f"{len(payload)} bytes of JSON")
         return payload
 
     def decode(self, payload: bytes) -> tuple[list[Any], dict[str, Any]]:
@@ -135,6 +140,9 @@ class Function:
             return build(value)
         except Exception as error:
             raise Misfit(f"argument {name!r}: {_why(error)}") from error
+
+    def _too_large(self, size: str) -> PayloadError:
+        return PayloadError(self.name, "the arguments", f"{size}, the limit is {PAYLOAD_LIMIT}")
 
     def _blame(self, args: Sequence[Any], kwargs: Mapping[str, Any], why: str) -> PayloadError:
         """Find the argument that cannot be stored."""

@@ -20,9 +20,13 @@ from actorq.actors.clock import Clock, SystemClock
 from actorq.actors.context import running_attempt
 from actorq.actors.feed import Missed, Reader
 from actorq.actors.house import House, Plan
+from actorq.actors.scribe import Keeping
 from actorq.actors.supervisor import Supervisor
 from actorq.actors.waiter import Waiter
 from actorq.config import (
+    COMPACTION_INTERVAL_S,
+    DURABILITIES,
+    SNAPSHOT_INTERVAL_S,
     WORKERS_LIMIT,
     Durability,
     OnUnknownTask,
@@ -53,7 +57,7 @@ from actorq.function import Function, check_name, name_of
 from actorq.handle import JobHandle
 from actorq.record import JobRecord, record_of
 from actorq.stats import QueueStats
-from actorq.store.files import DiskFiles
+from actorq.store.files import DiskFiles, Files
 from actorq.task import ContextDecorator, Decorator, JobRequest, Task, TaskOptions, checked
 
 __all__ = ["JobQueue"]
@@ -66,7 +70,8 @@ class JobQueue:
     """Durable background jobs inside an asyncio or trio application.
 
     Declare tasks with :meth:`task`, open the queue with ``async with``, and submit. It may be entered and left
-    in different tasks, and opened again after it was closed.
+    in different tasks, and opened again after it was closed. With a directory, and unless ``durability`` says
+    otherwise, a job is on the disk when its submission returns, and an end when anybody is told of it.
     """
 
     def __init__(
@@ -75,8 +80,10 @@ class JobQueue:
         *,
         name: str = "default",
         workers: int = 10,
+        files: Files | None = None,
         durability: Durability | None = None,
-        snapshot_interval: Seconds = 30.0,
+        sync_interval: Seconds = 1.0,
+        snapshot_interval: Seconds | None = None,
         max_pending: int = 100_000,
         drain_timeout: Seconds = 30.0,
         grace: Seconds = 10.0,
@@ -92,17 +99,22 @@ class JobQueue:
             path: a directory of its own; None keeps jobs in memory only.
             name: for logs and errors.
             workers: how many jobs run at a time.
-            durability: ``"snapshot"`` with a path: what came after the last snapshot is lost with the process;
-                ``"memory"`` without.
-            snapshot_interval: from the first change that the last snapshot does not have to the next snapshot.
+            files: in place of a path; for tests, see :mod:`actorq.testing`.
+            durability: what a job that was accepted, and an end that was told, outlive. ``"fsync"``, the default
+                with a path: loss of power. ``"flush"``: the end of the process; what came in the last
+                ``sync_interval`` may be lost with the power. ``"snapshot"``: what came after the last snapshot is
+                lost with the process. ``"memory"``, the default without a path: nothing.
+            sync_interval: for ``"flush"``: how often the disk is synced.
+            snapshot_interval: from the first change that the last snapshot does not have to the next snapshot; 30 s
+                with ``"snapshot"``, else 600 s, for there they only make the next start faster.
             max_pending: live jobs at a time; ``submit`` waits for room.
             drain_timeout: how long closing waits for running jobs before it cancels them.
             grace: how long closing waits for jobs that are being cancelled; a shorter ``grace`` of a task stands.
             retention: how long jobs that have ended can be asked for.
             restarts: how many workers may be lost before the queue gives up.
             on_unknown_task: whether stored jobs of a task that is not declared wait for it, or fail.
-            recovery: ``"strict"`` refuses damaged files; ``"salvage"`` sets them aside and goes on from the last
-                whole snapshot.
+            recovery: ``"strict"`` refuses damaged files; ``"salvage"`` keeps what can be read of them, and sets
+                them aside.
             make_clock: given the last instant that was stored, returns the clock; for tests.
 
         Raises:
@@ -110,12 +122,17 @@ class JobQueue:
         """
         self.name = check_name(name)
         self.path = None if path is None else Path(path)
-        self.durability: Durability = durability or ("memory" if path is None else "snapshot")
         if path == "":
             raise InvalidOption("path", path, "names no directory; None keeps jobs in memory")
-        if (path is None) != (one_of("durability", self.durability, ("memory", "snapshot")) == "memory"):
-            raise InvalidOption("durability", self.durability, "'snapshot' wants a path, and 'memory' none")
+        if path is not None and files is not None:
+            raise InvalidOption("files", files, "stand in the place of a path; give one of the two")
+        files = DiskFiles(path) if path is not None else files
+        self.durability: Durability = durability or ("memory" if files is None else "fsync")
+        if (files is None) != (one_of("durability", self.durability, DURABILITIES) == "memory"):
+            raise InvalidOption("durability", self.durability, "'memory' wants no path, and all others one")
         one_of("recovery", recovery, ("strict", "salvage"))
+        if snapshot_interval is None:
+            snapshot_interval = SNAPSHOT_INTERVAL_S if self.durability == "snapshot" else COMPACTION_INTERVAL_S
         self._plan = Plan(
             Settings(
                 name,
@@ -126,10 +143,14 @@ class JobQueue:
                 restarts or RestartBudget(),
                 on_unknown_task,
             ),
-            None if path is None else DiskFiles(path),
+            Keeping(
+                files,
+                self.durability,
+                duration("sync_interval", sync_interval, positive=True),
+                duration("snapshot_interval", snapshot_interval, positive=True),
+                recovery,
+            ),
             duration("drain_timeout", drain_timeout),
-            duration("snapshot_interval", snapshot_interval, positive=True),
-            recovery,
             make_clock,
         )
         self._functions: dict[str, Function] = {}
@@ -140,7 +161,8 @@ class JobQueue:
         self._ids = (f"{prefix}-{n:08x}" for n in count(1))
 
     def __repr__(self) -> str:
-        where = "in memory" if self.path is None else f"at {self.path}"
+        files = self._plan.keeping.files
+        where = "in memory" if files is None else f"at {files.where()}"
         state = "closed" if self._house is None else repr(self._house.supervisor.machine)
         return f"<JobQueue {self.name} {where}: {state}>"
 
@@ -172,12 +194,12 @@ class JobQueue:
         await self._close(hurry=was_cancelled)
 
     async def close(self) -> None:
-        """Stop intake, drain, cancel what runs, write the last snapshot, and give up the directory.
+        """Stop intake, drain, cancel what runs, write what is left to write, and give up the directory.
 
         Closing a queue that is closed does nothing. Who is cancelled while closing only hurries it.
 
         Raises:
-            StoreError: the last snapshot could not be written.
+            StoreError: what came last could not be written.
             InternalError, WorkersKeepDying: the queue had stopped by itself.
             InvalidState: a job of this queue asks for it, and would have to end first.
         """
@@ -278,7 +300,7 @@ class JobQueue:
         Raises:
             TypeError: the arguments do not fit the function.
             UnstorableTask: the function cannot be called as a task.
-            QueueFull, QueueClosed: as :meth:`Task.submit`.
+            QueueFull, QueueClosed, StoreFull, StoreFailed: as :meth:`Task.submit`.
         """
         if isinstance(fn, Task):
             raise UnstorableTask(fn.name, "is a task already: use its own submit(), which stores the job")
@@ -295,7 +317,7 @@ class JobQueue:
 
         Raises:
             UnknownTask: a request was built for another queue.
-            QueueFull, QueueClosed: as :meth:`Task.submit_many`.
+            QueueFull, QueueClosed, StoreFull, StoreFailed: as :meth:`Task.submit_many`.
         """
         requests = list(requests)
         for request in requests:
@@ -339,9 +361,12 @@ class JobQueue:
     # -- by id -------------------------------------------------------------------------------------------
 
     async def get(self, job_id: str) -> JobRecord | None:
-        """Return a picture of the job as it is now; None if it is not known (any more)."""
-        job = self._supervisor.job(job_id)
-        return None if job is None else record_of(job)
+        """Return a picture of the job as it is now, once that is as durable as was promised; None: it is not known."""
+        supervisor = self._supervisor
+        job = supervisor.job(job_id)
+        record = None if job is None else record_of(job)
+        await supervisor.kept(job_id)
+        return record
 
     def handle(self, job_id: str) -> JobHandle[Any]:
         """Return a handle of the job, also of a former life of the queue; it need not be known."""
@@ -371,7 +396,8 @@ class JobQueue:
     async def stats(self) -> QueueStats:
         """Return how the queue stands."""
         supervisor = self._supervisor
-        ledger, roster, snapshots = supervisor.machine.ledger, supervisor.machine.roster, supervisor.scribe.state
+        ledger, roster = supervisor.machine.ledger, supervisor.machine.roster
+        snapshots = supervisor.scribe.snapshots.state
         now = supervisor.clock.now()
         first = ledger.ready.peek()
         return QueueStats(
@@ -391,6 +417,9 @@ class JobQueue:
             last_fact=ledger.n,
             snapshot_fact=snapshots.fact,
             snapshot_age_s=None if snapshots.at is None else now - snapshots.at,
+            unkept=ledger.n - supervisor.scribe.kept,
+            unkept_s=supervisor.scribe.behind_s,
+            store_error=None if supervisor.hindrance is None else str(supervisor.hindrance),
             snapshot_error=None if snapshots.error is None else str(snapshots.error),
         )
 
@@ -415,20 +444,22 @@ class JobQueue:
         self._refuse_in_a_job("join the queue from")
         supervisor = self._supervisor
         ledger = supervisor.machine.ledger
-        await supervisor.until(lambda: supervisor.error is not None or ledger.live == ledger.parked_count)
-        if supervisor.error is not None:
-            raise supervisor.error
+        await supervisor.until(lambda: supervisor.trouble is not None or ledger.live == ledger.parked_count)
+        await supervisor.kept()
 
     async def snapshot(self) -> None:
-        """Write a snapshot now, and return when all that has happened until now is in it.
+        """Make a snapshot now, and return when all that has happened until now is in it.
+
+        With a journal that only makes the next start faster; without one, it makes safe what is in it.
 
         Raises:
             StoreError: it could not be written.
+            QueueClosed: the queue was closed meanwhile.
         """
         supervisor = self._supervisor
-        if supervisor.error is not None:
-            raise supervisor.error
-        await supervisor.scribe.snapshot(supervisor.machine.ledger, supervisor.clock.now)
+        if supervisor.trouble is not None:
+            raise supervisor.trouble
+        await supervisor.scribe.snapshots.snapshot(supervisor.machine.ledger, supervisor.clock.now)
 
     @asynccontextmanager
     async def watch(
@@ -483,12 +514,11 @@ class JobQueue:
     def detach(self, waiter: Waiter, job_id: str) -> None:
         """Let it hear no more."""
         if self._house is not None:
-            self._supervisor.detach(waiter, job_id)
+            self._house.supervisor.detach(waiter, job_id)
 
     def is_live(self, job_id: str) -> bool:
         """Tell whether the job is there and has not ended."""
-        job = self._supervisor.job(job_id)
-        return job is not None and not job.state.is_final
+        return self._supervisor.is_live(job_id)
 
     def function_of(self, task: str) -> Function | None:
         """Return the function of the task, if there is one."""
@@ -518,13 +548,10 @@ class JobQueue:
 
     async def _submit(self, jobs: tuple[c.NewJob, ...]) -> None:
         supervisor = self._supervisor
-        command = c.Submit(jobs)
+        attempt = running_attempt.get()
+        is_in_job = attempt is not None and attempt.queue is self and not attempt.is_over
         try:
-            attempt = running_attempt.get()
-            if attempt is not None and attempt.queue is self and not attempt.is_over:
-                supervisor.door.submit_now(command)
-            else:
-                await supervisor.door.submit(command)
+            await supervisor.door.submit(c.Submit(jobs), may_wait=not is_in_job)
         except BaseException:
             for job in jobs:
                 supervisor.forget(job.id)

@@ -39,6 +39,12 @@ class QueueStats:
     """How late the event loop was at the last alarm."""
     last_fact: int
     """The number of the last event."""
+    unkept: int
+    """Events that are not yet as durable as was promised."""
+    unkept_s: float
+    """For how long the oldest of them has been on its way to the disk."""
+    store_error: str | None
+    """Why the disk takes no more submissions, or nothing at all; None: it does."""
     snapshot_fact: int
     """The number of the last event that the last snapshot has."""
     snapshot_age_s: float | None

@@ -141,15 +141,20 @@ class Task(Generic[P, R]):
             PayloadError: an argument cannot be stored.
             QueueFull: no room, inside a job.
             QueueClosed: the queue is not open.
+            StoreFull: no room on the disk; the job was not taken.
+            StoreFailed: the disk has failed; whether the job was taken is unknown.
         """
         return (await self._counter.submit_many([self.build(*args, **kwargs)]))[0]
 
     def submit_nowait(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
-        """Submit a job if there is room now.
+        """Submit a job if there is room now, and do not wait until it is as durable as was promised.
+
+        It runs once it is. Until then a crash forgets it, and a full disk refuses it: who awaits its handle hears
+        StoreFull. Whatever is acknowledged later vouches for it.
 
         Raises:
-            TypeError, PayloadError, QueueClosed: as :meth:`submit`.
-            QueueFull: there is no room, or others are waiting for it.
+            TypeError, PayloadError, QueueClosed, StoreFull, StoreFailed: as :meth:`submit`.
+            QueueFull: there is no room, or others are waiting for it, or the disk is behind.
         """
         return self._counter.submit_request_now(self.build(*args, **kwargs))
 
@@ -158,7 +163,7 @@ class Task(Generic[P, R]):
 
         Raises:
             QueueFull: so many are more than ``max_pending``; or no room, inside a job.
-            QueueClosed: the queue is not open.
+            QueueClosed, StoreFull, StoreFailed: as :meth:`submit`.
         """
         return await self._counter.submit_many(requests)
 

@@ -5,8 +5,9 @@ jumps to the next timer, so an hour costs a millisecond and every timer fires ex
 Both clocks start at 0.
 
 A thread works in real time, which a virtual clock cannot see: it would jump to the job's time
-limit while the scribe still writes. So while `anyio.to_thread.run_sync` is awaited the clock stands
-still, but no longer than PATIENCE at a stretch: a thread that never returns can be timed out, too.
+limit while the scribe still writes. So while `anyio.to_thread.run_sync` is awaited, or the writer of a
+journal owes news, the clock stands still, but no longer than PATIENCE at a stretch: a thread that never
+returns can be timed out, too.
 
 `@pytest.mark.real_time` gives a test real clocks: for sockets, for processes, and for threads that
 are started in another way.
@@ -21,6 +22,8 @@ import pytest
 import trio.testing
 from anyio import to_thread
 from hypothesis import settings
+
+from actorq.actors.writer import Writer, writers
 
 PATIENCE = 0.5
 """Real seconds without any event that a working thread is waited for before the clock jumps."""
@@ -53,22 +56,41 @@ class VirtualLoop(looptime.LoopTimeEventLoop, asyncio.SelectorEventLoop):
         selector.select = listen_then_jump
 
 
-def waiting_for_threads(run_sync: Callable[..., Any], clock: Callable[[], Any]) -> Callable[..., Any]:
-    """Wrap `run_sync` so that the clock has patience while at least one thread works."""
-    working = 0
+class Patience:
+    """Lets the clock of a loop have patience while a thread works: one of anyio's, or the writer of a journal."""
 
-    async def run_sync_patiently(*args: Any, **options: Any) -> Any:
-        nonlocal working
-        working += 1
-        clock().autojump_threshold = PATIENCE
-        try:
-            return await run_sync(*args, **options)
-        finally:
-            working -= 1
-            if not working:
-                clock().autojump_threshold = 0
+    def __init__(self, clock: Callable[[], Any]) -> None:
+        self._clock = clock
+        self._working = 0
 
-    return run_sync_patiently
+    def look(self) -> None:
+        is_needed = self._working or any(writer.is_busy for writer in writers)
+        self._clock().autojump_threshold = PATIENCE if is_needed else 0
+
+    def during(self, run_sync: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap `run_sync`, on whose thread the clock is to wait."""
+
+        async def run_sync_patiently(*args: Any, **options: Any) -> Any:
+            self._working += 1
+            self.look()
+            try:
+                return await run_sync(*args, **options)
+            finally:
+                self._working -= 1
+                self.look()
+
+        return run_sync_patiently
+
+    def after(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap a method of a Writer after which there may be something to wait for, or nothing any more."""
+
+        def method_then_look(*args: Any, **options: Any) -> Any:
+            try:
+                return method(*args, **options)
+            finally:
+                self.look()
+
+        return method_then_look
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -86,5 +108,8 @@ def anyio_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     else:
         mock = trio.testing.MockClock(autojump_threshold=0)
         clock, options = (lambda: mock), {"clock": mock}
-    monkeypatch.setattr(to_thread, "run_sync", waiting_for_threads(to_thread.run_sync, clock))
+    patience = Patience(clock)
+    monkeypatch.setattr(to_thread, "run_sync", patience.during(to_thread.run_sync))
+    for name in ("write", "seal", "_take", "_take_seal"):
+        monkeypatch.setattr(Writer, name, patience.after(getattr(Writer, name)))
     return request.param, options

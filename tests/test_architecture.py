@@ -76,7 +76,7 @@ ROOMS: dict[str, Room] = {
     # floor 5: around the house; the front door itself, and what stands behind extras
     "actorq": Room(5),
     "actorq.__main__": Room(5, knows=names("actorq.cli")),
-    "actorq.cli": Room(5),
+    "actorq.cli": Room(5, uses=names("attrs orjson")),
     "actorq.engines": Room(5),
     "actorq.testing": Room(5, uses=names("anyio attrs looptime pytest trio")),
     "actorq.web": Room(5),

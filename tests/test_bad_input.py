@@ -26,7 +26,7 @@ from actorq import (
     current_job,
 )
 from actorq.config import PAYLOAD_LIMIT, RESULT_LIMIT, TEXT_LIMIT
-from actorq.store.codec import HEADER_SEED, frame, unframe
+from actorq.store.line import HEADER_SEED, frame, unframe
 
 ONCE = Retry(max_attempts=1)
 
@@ -498,7 +498,7 @@ async def test_a_directory_that_cannot_be_written_is_refused():
 
 
 async def test_a_snapshot_of_a_newer_format_is_refused_and_left_alone(tmp_path: Path):
-    async with JobQueue(tmp_path) as queue:
+    async with JobQueue(tmp_path, durability="snapshot") as queue:
         await queue.task(echo).run(1)
     (path,) = [path for path in sorted(tmp_path.iterdir()) if path.name.startswith("snap")]  # noqa: ASYNC240 - a test may wait
     header, rest = path.read_bytes().split(b"\n", 1)

@@ -286,8 +286,7 @@ class SlowFiles(DiskFiles):
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.15])
 @pytest.mark.asyncio_only
 async def test_opening_that_is_cancelled_by_asyncio_leaves_the_directory_free(tmp_path: Path, after: float) -> None:
-    queue = JobQueue(tmp_path)
-    queue._plan.files = SlowFiles(tmp_path)
+    queue = JobQueue(files=SlowFiles(tmp_path))
     task = asyncio.create_task(queue.__aenter__())
     await asyncio.sleep(after)
     task.cancel()
@@ -726,7 +725,7 @@ async def test_caller_who_is_cancelled_when_the_supervisor_dies_is_cancelled() -
 
 
 async def test_after_a_bug_the_last_snapshot_stands_and_the_queue_can_be_opened_again(tmp_path: Path) -> None:
-    queue = JobQueue(tmp_path)
+    queue = JobQueue(tmp_path, durability="snapshot")
     nap = sleeper(queue)
     await queue.__aenter__()
     stored = await nap.using(delay=10).submit(1.0)

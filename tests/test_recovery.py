@@ -23,7 +23,7 @@ from actorq import (
     StoreCorrupt,
     StoreTooNew,
 )
-from actorq.store.codec import HEADER_SEED, frame
+from actorq.store.line import HEADER_SEED, frame
 
 ONCE = Retry(max_attempts=1)
 
@@ -336,7 +336,7 @@ async def test_job_whose_argument_has_another_type_now_is_parked(tmp_path: Path)
 
 
 async def two_snapshots(path: Path) -> list[str]:
-    async with JobQueue(path) as queue:
+    async with JobQueue(path, durability="snapshot") as queue:
         nap = sleeper(queue)
         first = await nap.submit(0.0)
         await queue.join()
@@ -369,7 +369,7 @@ async def test_salvage_goes_on_from_the_snapshot_before_and_keeps_the_damaged_on
     first, second = await two_snapshots(tmp_path)
     damaged = newest(tmp_path)
     damage(damaged)
-    async with JobQueue(tmp_path, recovery="salvage") as queue:
+    async with JobQueue(tmp_path, durability="snapshot", recovery="salvage") as queue:
         sleeper(queue)
         assert await queue.handle(first) == 0.0
         with pytest.raises(JobLost):

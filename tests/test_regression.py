@@ -293,7 +293,7 @@ def test_options_that_name_nothing_are_refused():
         Retry(on="OSError")
     with pytest.raises(InvalidOption):
         JobQueue("")
-    with pytest.raises(InvalidOption, match="wants a path"):
+    with pytest.raises(InvalidOption, match="all others one"):
         JobQueue(durability="snapshot")
 
 

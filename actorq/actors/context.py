@@ -61,8 +61,8 @@ class JobContext:
         """From 1."""
         self.max_attempts = options.retry.max_attempts
         self.claim = job.claim
-        """Unique for the job and growing, over restarts as far as the last snapshot knows: pass it on where a late run
-        must do no harm."""
+        """Unique for the job and growing, over restarts, too: pass it on where a late run must do no harm. Loss of
+        power may forget the last runs, so that their claims are given again; without a journal a crash may, too."""
         self.tags: Mapping[str, str] = options.tags
         self.deadline_at = None if options.deadline is None else job.limits_from + options.deadline
         """Seconds since the epoch, or None."""

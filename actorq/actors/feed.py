@@ -14,7 +14,7 @@ from typing import NamedTuple
 import anyio
 
 from actorq.config import FEED_BYTES, FEED_HISTORY
-from actorq.core.facts import Fact, Submitted, Succeeded
+from actorq.core.facts import Fact
 
 __all__ = ["Feed", "Missed", "Published", "Reader"]
 
@@ -49,10 +49,10 @@ class Feed:
         """Show the facts to whoever watches. Never waits."""
         for published in news:
             self._history.append(published)
-            self._bytes += _weight(published.fact)
+            self._bytes += published.fact.weight
             self.last = published.fact.n
         while len(self._history) > FEED_HISTORY or self._bytes > FEED_BYTES:
-            self._bytes -= _weight(self._history.popleft().fact)
+            self._bytes -= self._history.popleft().fact.weight
         self._wake()
 
     def close(self) -> None:
@@ -105,10 +105,3 @@ class Reader:
                 return None
         self._place = news.last if isinstance(news, Missed) else news.fact.n
         return news
-
-
-def _weight(fact: Fact) -> int:
-    """Return how many bytes the fact brings along."""
-    if isinstance(fact, Submitted):
-        return len(fact.payload)
-    return len(fact.result) if isinstance(fact, Succeeded) else 0

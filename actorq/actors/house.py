@@ -1,9 +1,9 @@
 """Opens the house and closes it, in the order of the floors.
 
 Left to right: files, ledger, supervisor, workers. Right to left: stop intake, drain, cancel what runs, wait
-out its grace, send the workers home, take the last snapshot, give up the lock. Closing runs in a task of
-its own, so a caller who is cancelled in the middle can hurry it but not break it, and every phase has a
-bound: the whole takes at most ``drain_timeout``, one grace, and what the disk needs.
+out its grace, send the workers home, complete the journal (or take the last snapshot, where there is none), give
+up the lock. Closing runs in a task of its own, so a caller who is cancelled in the middle can hurry it but not
+break it, and every phase has a bound: the whole takes at most ``drain_timeout``, one grace, and what the disk needs.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ import anyio
 from attrs import define
 
 from actorq.actors.clock import Clock, SystemClock
-from actorq.actors.scribe import Scribe
+from actorq.actors.scribe import Keeping, Scribe
 from actorq.actors.spawn import spawn
 from actorq.actors.supervisor import Supervisor
-from actorq.config import Recovery, Settings
+from actorq.config import Settings
 from actorq.core import commands as c
 from actorq.core.machine import Machine
 from actorq.errors import ActorqError
 from actorq.function import Function
-from actorq.store.files import Files
 
 __all__ = ["House", "Plan"]
 
@@ -40,11 +39,8 @@ class Plan:
     """How to build it."""
 
     settings: Settings
-    files: Files | None
-    """None: memory only."""
+    keeping: Keeping
     drain_timeout_s: float
-    snapshot_interval_s: float
-    recovery: Recovery
     make_clock: Callable[[float], Clock] = SystemClock
 
 
@@ -67,9 +63,9 @@ class House:
         Raises:
             StoreError: the directory cannot be used; it is as it was.
         """
-        scribe, ledger = await Scribe.open(plan.files, plan.settings.name, plan.snapshot_interval_s, plan.recovery)
+        scribe, ledger = await Scribe.open(plan.keeping, plan.settings.name)
         try:
-            machine = Machine(plan.settings, ledger)
+            machine = Machine(plan.settings, ledger, holds_runs=scribe.has_journal)
             clock = plan.make_clock(ledger.now)
             supervisor = Supervisor(machine, clock, scribe, functions, queue, plan.settings.name)
             supervisor.start()
@@ -81,8 +77,8 @@ class House:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it has come to its end."""
-        return self._closed.is_set()
+        """Whether it has come to its end, or its loop has."""
+        return self._closed.is_set() or self.supervisor.is_torn_down
 
     async def close(self, *, hurry: bool = False) -> None:
         """Close it, or wait until whoever is closing it has done so.
@@ -90,7 +86,7 @@ class House:
         In a hurry it does not drain, and what runs gets the shortest grace.
 
         Raises:
-            StoreError: the last snapshot could not be written; what came since the one before is lost.
+            StoreError: what came last could not be written, and is lost.
             InternalError, WorkersKeepDying: the queue had stopped by itself.
         """
         if hurry:
@@ -126,8 +122,8 @@ class House:
                 with suppress(ActorqError):  # it is supervisor.error by now
                     await self._end_what_runs()
             failure = await supervisor.stop()
-            if failure is None or supervisor.is_sound:
-                await self.scribe.snapshot(supervisor.machine.ledger, supervisor.clock.now, gently=False)
+            if not self.scribe.has_journal and (failure is None or supervisor.is_sound):
+                await self.scribe.snapshots.snapshot(supervisor.machine.ledger, supervisor.clock.now, gently=False)
         finally:
             with anyio.CancelScope(shield=True):
                 await self.scribe.close()
@@ -138,6 +134,13 @@ class House:
         supervisor, settings = self.supervisor, self._plan.settings
         supervisor.tell(c.Drain())
         supervisor.door.close()
+        if running := len(supervisor.machine.roster.claims):
+            log.info(
+                "queue %s closes when %d running jobs have ended, or in %g s",
+                self._plan.settings.name,
+                running,
+                self._plan.drain_timeout_s,
+            )
         await self._within(self._plan.drain_timeout_s, self._nothing_runs)
         supervisor.tell(c.Halt(settings.grace_s))
         if not await self._within(inf, self._nothing_runs):

@@ -21,46 +21,51 @@ __all__ = ["BATCH_LIMIT", "Letter", "Mailbox"]
 BATCH_LIMIT: Final = 1_000
 """The most letters in one batch: one step of the machine, one reading of the clock."""
 
-_PENDING: Final = object()
-
 
 class Letter:
-    """A command, and where its answer goes. The core sees only the first half."""
+    """A command, and where its answer goes. The core sees only the first half.
 
-    __slots__ = ("_answer", "_answered", "cause", "command")
+    Its answer is *decided* in the turn that reads it, and *told* when the facts that it stands on are kept.
+    """
 
-    def __init__(self, command: Command, cause: BaseException | None = None) -> None:
+    __slots__ = ("_decision", "_error", "_is_told", "_told", "cause", "command")
+
+    def __init__(self, command: Command | None, cause: BaseException | None = None) -> None:
         self.command = command
+        """None: whoever sent it only wants to know when all until now is kept."""
         self.cause = cause
         """The exception behind a reported failure, for those who wait for the job in this process."""
-        self._answer: Any = _PENDING
-        self._answered: anyio.Event | None = None
+        self._decision: Any = None
+        self._error: ActorqError | None = None
+        self._is_told = False
+        self._told: anyio.Event | None = None
 
-    @property
-    def is_answered(self) -> bool:
-        """Whether the answer has been given."""
-        return self._answer is not _PENDING
+    def decide(self, decision: Any) -> None:
+        """Say what will be answered."""
+        self._decision = decision
 
-    def answer(self, answer: Any) -> None:
-        """Give the answer, once the facts behind it are written."""
-        self._answer = answer
-        if self._answered is not None:
-            self._answered.set()
+    def tell(self, error: ActorqError | None = None) -> None:
+        """Give the answer; or this error in its place, if none has been given."""
+        if not self._is_told:
+            self._is_told = True
+            self._error = error
+            if self._told is not None:
+                self._told.set()
 
-    async def answered(self) -> Any:
+    async def answer(self) -> Any:
         """Wait for the answer and return it; a refusal is raised."""
-        if self._answer is _PENDING:
-            self._answered = anyio.Event()
-            await self._answered.wait()
-        return self.now()
+        if not self._is_told:
+            self._told = anyio.Event()
+            await self._told.wait()
+        if self._error is not None:
+            raise self._error
+        return self.decision()
 
-    def now(self) -> Any:
-        """Return the answer that has been given, None if none has been yet; a refusal is raised."""
-        if self._answer is _PENDING:
-            return None
-        if isinstance(self._answer, ActorqError):
-            raise self._answer
-        return self._answer
+    def decision(self) -> Any:
+        """Return what was decided, None if nothing has been yet; a refusal is raised."""
+        if isinstance(self._decision, ActorqError):
+            raise self._decision
+        return self._decision
 
 
 class Mailbox:

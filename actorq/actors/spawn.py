@@ -15,7 +15,7 @@ from contextvars import Context
 from math import inf
 from typing import Any, cast
 
-__all__ = ["Spawned", "current", "is_trio", "loop_time", "spawn"]
+__all__ = ["Spawned", "caller", "current", "is_trio", "loop_time", "spawn"]
 
 
 def is_trio() -> bool:
@@ -29,6 +29,17 @@ def loop_time() -> Callable[[], float]:
     if is_trio():
         return cast("Callable[[], float]", sys.modules["trio"].current_time)
     return asyncio.get_running_loop().time
+
+
+def caller() -> Callable[[Callable[[], None]], object]:
+    """Return what other threads may give a function to, to be called on the loop that is running now.
+
+    It raises RuntimeError when the loop is gone.
+    """
+    if is_trio():
+        token = sys.modules["trio"].lowlevel.current_trio_token()
+        return cast("Callable[[Callable[[], None]], object]", token.run_sync_soon)
+    return asyncio.get_running_loop().call_soon_threadsafe
 
 
 class Spawned:

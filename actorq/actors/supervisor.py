@@ -4,15 +4,15 @@ A turn is synchronous from the first letter to the last effect, so nothing can b
 nothing it does ever waits: whoever wants to wait does so for a letter's answer, for the end of a job, for
 room, or on the feed. Its own task only sleeps until the machine's next deadline.
 
-The order within a turn is the house's third law: the facts go to the scribe first, and everything else
-leaves when he says that they are written.
+The order within a turn is the house's third law: the facts go to the scribe first, and everything else leaves
+through the outbox, when he says that they are written.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
 from copy import copy
@@ -27,6 +27,7 @@ from actorq.actors.clock import Clock
 from actorq.actors.door import Door
 from actorq.actors.feed import Feed, Published
 from actorq.actors.mailbox import Letter, Mailbox
+from actorq.actors.outbox import Outbox, Parcel
 from actorq.actors.scribe import Scribe
 from actorq.actors.spawn import Spawned, spawn
 from actorq.actors.waiter import Ended, Waiter, Waiters
@@ -34,9 +35,10 @@ from actorq.actors.worker import Worker
 from actorq.config import LATE_LOOP_S, LET_GO_S
 from actorq.core import commands as c
 from actorq.core import effects as e
-from actorq.core.job import Job
+from actorq.core import facts as f
+from actorq.core.job import Job, Reason
 from actorq.core.machine import Machine, Step
-from actorq.errors import ActorqError, InternalError, QueueClosed
+from actorq.errors import ActorqError, InternalError, QueueClosed, StoreFull
 from actorq.function import Function
 
 __all__ = ["Supervisor"]
@@ -81,11 +83,16 @@ class Supervisor:
         """Why nothing is taken any more."""
         self.is_sound = True
         """Whether the ledger can be trusted: no bug of ours has struck in the middle of a turn."""
+        self.is_torn_down = False
+        """Whether the event loop ended before the queue was closed."""
         self.loop_lag_s = 0.0
         """How late the last alarm was."""
         self._functions = functions
         self.door = Door(self)
         self._mailbox = Mailbox(self._turn)
+        self._outbox = Outbox(self._carry_out, self._tell_all)
+        self._is_refusing = False
+        """Whether it is known that there is no room on the disk."""
         self._workers: dict[int, Worker] = {}
         self._lost: set[Worker] = set()
         self._tasks: dict[int, Spawned] = {}
@@ -111,33 +118,79 @@ class Supervisor:
     # -- speaking to it ------------------------------------------------------------------------------
 
     def tell(self, command: c.Command, cause: BaseException | None = None) -> Any:
-        """Post a command; return its answer where it is there at once, else None.
+        """Post a command; return what was decided, if it was at once, and do not wait until that is kept.
 
         Raises:
             ActorqError: the command was refused, or the queue has stopped.
         """
-        return self._post(command, cause).now()
+        return self._post(Letter(command, cause)).decision()
 
     async def ask(self, command: c.Command) -> Any:
-        """Post a command, wait for its answer and return it.
+        """Post a command, wait until what follows is as durable as was promised, and return the answer.
 
         Raises:
             ActorqError: the command was refused, or the queue has stopped.
+            StoreFull: there was no room to write it; nothing was changed.
+            StoreFailed: it is unknown whether it was written.
         """
-        letter = self._post(command)
-        return letter.now() if letter.is_answered else await letter.answered()
+        return await self.post(command).answer()
 
-    def _post(self, command: c.Command, cause: BaseException | None = None) -> Letter:
-        letter = Letter(command, cause)
-        if self.error is not None:
-            letter.answer(self.error)
-            return letter
-        return self._mailbox.post(letter)
+    def post(self, command: c.Command) -> Letter:
+        """Post a command; the letter tells at once what was decided, and the answer when that is kept.
+
+        Raises:
+            StoreFailed: nothing is kept any more.
+        """
+        if self.scribe.failure is not None:
+            raise self.scribe.failure
+        return self._post(Letter(command))
+
+    async def kept(self, job_id: str | None = None) -> None:
+        """Wait until all that has happened until now, or all of one job, is as durable as was promised.
+
+        Raises:
+            StoreFull: it will not be before there is room.
+            ActorqError: it will not be.
+        """
+        if self.trouble is not None:
+            raise self.trouble
+        n = self.machine.ledger.n if job_id is None else self._outbox.last_of(job_id)
+        if self.scribe.kept < n:
+            letter = Letter(None)
+            self._outbox.put_letter(n, letter)
+            self._tell_if_stuck([letter])
+            await letter.answer()
+
+    async def caught_up(self) -> None:
+        """Wait until the disk is not behind any more, or takes nothing."""
+        await self.until(lambda: not self.is_behind or self.hindrance is not None or self.error is not None)
+
+    def _post(self, letter: Letter) -> Letter:
+        if self.error is None:
+            return self._mailbox.post(letter)
+        letter.decide(self.error)
+        letter.tell()
+        return letter
+
+    @property
+    def trouble(self) -> ActorqError | None:
+        """Why nothing more comes of anything."""
+        return self.error or self.scribe.failure
 
     @property
     def room(self) -> int:
         """How many more live jobs there may be."""
         return self.limit - self.machine.ledger.live
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether submitters are to wait for the disk."""
+        return self.scribe.is_behind
+
+    @property
+    def hindrance(self) -> ActorqError | None:
+        """Why the disk takes no submissions."""
+        return self.scribe.failure or self.scribe.full
 
     @property
     def limit(self) -> int:
@@ -147,6 +200,11 @@ class Supervisor:
     def job(self, job_id: str) -> Job | None:
         """Return the job, to be read at once."""
         return self.machine.ledger.jobs.get(job_id)
+
+    def is_live(self, job_id: str) -> bool:
+        """Tell whether the end of the job is still to be told."""
+        job = self.job(job_id)
+        return (job is not None and not job.state.is_final) or self._outbox.hides_end_of(job_id)
 
     def remember(
         self,
@@ -166,11 +224,10 @@ class Supervisor:
 
     def attach(self, waiter: Waiter, job_id: str) -> None:
         """Let the waiter hear the end of the job, or of the queue; at once, if it has come."""
-        job = self.job(job_id)
-        if job is None or job.state.is_final:
-            waiter.hear(Ended(job_id, copy(job)))
-        elif self.error is not None:
-            waiter.hear(Ended(job_id, error=self.error))
+        if not self.is_live(job_id):
+            waiter.hear(Ended(job_id, copy(self.job(job_id))))
+        elif self.trouble is not None:
+            waiter.hear(Ended(job_id, error=self.trouble))
         else:
             self._waiters.attach(job_id, waiter)
 
@@ -213,10 +270,12 @@ class Supervisor:
         Raises:
             InternalError: what was recovered does not hold together.
         """
+        self.scribe.hear = self._hear_scribe
+        self.scribe.use_clock(self.clock.now)
         self._turn([Letter(c.Register(tuple(self._functions))), Letter(c.Recover())])
         if self.error is not None:
             raise self.error
-        self.scribe.tell_when_due = self._wake
+        self.scribe.snapshots.tell_when_due = self._wake
         self._task = spawn(self._keep_time, f"actorq {self.name} supervisor")
 
     async def stop(self) -> ActorqError | None:
@@ -232,10 +291,11 @@ class Supervisor:
             worker.let_go()
         await self.until(lambda: self.error is not None or not self._workers)
         await self._see_off()
+        unwritten = await self.scribe.finish()
         self._is_stopping = True
         self._poke.set()
         await self._stopped.wait()
-        failure = self.error
+        failure = self.error or unwritten
         self._dismiss(failure or QueueClosed(self.name, "closed"))
         return failure
 
@@ -260,8 +320,10 @@ class Supervisor:
             self._fail(error)
         finally:
             self._stopped.set()
-            if not self._is_stopping:  # the loop is being torn down: nothing will run any more
+            if not self._is_stopping and self.error is None:  # the loop is being torn down: nothing will run any more
+                self.is_torn_down = True
                 self._collapse(QueueClosed(self.name, "gone: its event loop was closed"))
+                self.scribe.abandon()
 
     def _wake(self) -> None:
         self._poke.set()
@@ -269,53 +331,124 @@ class Supervisor:
     def _next_deadline(self) -> float:
         if self.error is not None:
             return inf
-        return min(self.machine.next_deadline(), self.scribe.next_snapshot_at)
+        return min(self.machine.next_deadline(), self.scribe.snapshots.next_at)
 
     # -- a turn ----------------------------------------------------------------------------------------
 
     def _turn(self, letters: list[Letter]) -> None:
         """Step the machine once, and act on what comes of it."""
         if self.error is not None:
-            for letter in letters:
-                letter.answer(self.error)
+            self._answer_with(self.error, letters)
             return
         try:
             now = self.clock.now()
             if now >= self._sleeps_until:
                 self.loop_lag_s = now - self._sleeps_until
             late = max(now - max(self._sleeps_until, self._forgiven_until), 0.0)
-            commands = [letter.command for letter in letters]
+            commands = [letter.command for letter in letters if letter.command is not None]
             # A letter that comes before the overdue alarm: the loop has not turned, so nobody could have beaten.
             is_blocked = late > LATE_LOOP_S or (late > 0.0 and bool(commands))
             if is_blocked:
                 self._forgiven_until = now  # each moment once
             step = self.machine.step(commands, now, late=late if is_blocked else 0.0)
-            self.scribe.write(step.facts, step.now, lambda: self._act(step, letters))
-            if now >= self.scribe.next_snapshot_at:
-                self.scribe.begin_snapshot(self.machine.ledger, now)
+            for letter, decision in zip(letters, step.answers, strict=True):
+                letter.decide(decision)
+            self._let_out(step, letters)
+            if now >= self.scribe.snapshots.next_at:
+                self.scribe.snapshots.begin(self.machine.ledger, now)
             if self._next_deadline() < self._sleeps_until:
                 self._poke.set()
         except BaseException as error:
             self._fail(error)
-            for letter in letters:
-                letter.answer(self.error)
+            self._answer_with(self.error, letters)
             if not isinstance(error, Exception):
                 raise  # a KeyboardInterrupt that hit us in the middle
 
-    def _act(self, step: Step, letters: list[Letter]) -> None:
-        """Let the step out of the house: its facts are written."""
-        if step.facts:
+    def _let_out(self, step: Step, letters: list[Letter]) -> None:
+        """Write what has happened, and let out what may leave already."""
+        scribe = self.scribe
+        if scribe.failure is not None:
+            for effect in step.effects:
+                self._carry_out(effect)
+            for letter in letters:
+                letter.tell(scribe.failure)
+        else:
+            scribe.write(step.facts, step.now, is_urgent=_begins_a_run(step))
+            self._outbox.put(self.machine.ledger.n, step, letters, scribe.written, scribe.kept)
+            self._tell_if_stuck(letters)
+        self._end_turn()
+
+    def _tell_if_stuck(self, letters: Sequence[Letter]) -> None:
+        """Let nobody wait for an answer that will not come before somebody has made room."""
+        if self.scribe.is_stuck:
+            for letter in letters:
+                letter.tell(self.scribe.full)
+
+    def _tell_all(self, parcel: Parcel) -> None:
+        """Let everybody hear what has come of a step: its facts are kept."""
+        step, letters = parcel.step, parcel.letters
+        if step is not None and step.facts:
             self.feed.publish(Published(fact, job.task) for fact, job in zip(step.facts, step.jobs, strict=True))
-        for effect in step.effects:
-            if self.error is not None:
-                break  # we gave up in this very step: what it had planned after that is off
-            self._effects[type(effect)](effect)
-        for letter, answer in zip(letters, step.answers, strict=True):
-            letter.answer(answer)
-        for job in step.ended:
+        for letter in letters:
+            letter.tell()
+        for job in parcel.ended:
             self._locals.pop(job.id, None)
             self._waiters.tell(job, _cause_of(job, letters))
-        self._end_turn()
+
+    def _answer_with(self, error: ActorqError | None, letters: list[Letter]) -> None:
+        for letter in letters:
+            letter.decide(error)
+            letter.tell()
+
+    # -- what the scribe says --------------------------------------------------------------------------
+
+    def _hear_scribe(self) -> None:
+        """Let out what may leave now; or stop taking what can not be written."""
+        try:
+            scribe = self.scribe
+            if scribe.failure is not None:
+                self._stand_still(scribe.failure)
+            elif scribe.full is not None and not self._is_refusing:
+                self._refuse_unwritten(scribe.full)
+                scribe.go_on()
+            self._is_refusing = scribe.full is not None
+            self._outbox.release(scribe.written, scribe.kept)
+            for parcel in self._outbox.parcels if scribe.is_stuck else ():
+                self._tell_if_stuck(parcel.letters)
+            self._end_turn()
+        except Exception as bug:  # noqa: BLE001 - every bug ends here, and everybody hears of it
+            self._fail(bug)
+
+    def _refuse_unwritten(self, full: StoreFull) -> None:
+        """Refuse the submissions that found no room; their facts will be written as those of jobs without payload."""
+        parcels = [parcel for parcel in self._outbox.parcels if parcel.n > self.scribe.written]
+        facts = [fact for parcel in parcels if parcel.step is not None for fact in parcel.step.facts]
+        refused = {fact.job_id: fact for fact in facts if isinstance(fact, f.Submitted)}
+        for fact in refused.values():
+            fact.ephemeral = True
+        for letter in (letter for parcel in parcels for letter in parcel.letters):
+            command = letter.command
+            if isinstance(command, c.Submit) and any(job.id in refused for job in command.jobs):
+                letter.tell(full)
+        if refused:
+            self.tell(c.Withdraw(tuple(refused)))
+        for job_id in refused:
+            self._locals.pop(job_id, None)
+            self._waiters.disappoint(job_id, full)
+
+    def _stand_still(self, failure: ActorqError) -> None:
+        """Start nothing and tell nothing more: nothing is kept. What runs may come to its end."""
+        runs, parcels = self._outbox.drain()
+        for letter in (letter for parcel in parcels for letter in parcel.letters):
+            letter.tell(failure)
+        self._waiters.dismiss(failure)
+        self.door.close()
+        self.feed.close()
+        if self.error is None and not self.machine.roster.is_draining:
+            self.tell(c.Drain())
+        for run in runs:  # they do not begin: their workers say at once that they are over
+            self._carry_out(e.Abort(run.worker, run.job_id, run.claim, Reason.SHUTDOWN, 0.0))
+            self._carry_out(run)
 
     def _end_turn(self) -> None:
         if self._next_turn is not None:
@@ -325,18 +458,36 @@ class Supervisor:
 
     # -- effects ---------------------------------------------------------------------------------------
 
+    def _carry_out(self, effect: e.Effect) -> None:
+        if self.error is None:  # else we gave up: what was planned after that is off
+            self._effects[type(effect)](effect)
+
     def _dispatch(self, effect: e.Dispatch) -> None:
-        self._workers[effect.worker].dispatch(effect)
+        worker = self._workers.get(effect.worker)
+        claim = self.machine.roster.claim_of(effect.job_id, effect.claim)
+        if worker is None or claim is None:
+            return  # it is over before it has begun
+        worker.dispatch(effect)
+        options = claim.job.options
+        if self.scribe.has_journal and (options.timeout is not None or options.heartbeat_timeout is not None):
+            self.tell(c.Begin(effect.job_id, effect.claim))
 
     def _abort(self, effect: e.Abort) -> None:
-        self._workers[effect.worker].abort(effect)
+        worker = self._workers.get(effect.worker)
+        if worker is not None:
+            worker.abort(effect)
+        held = self._outbox.take_run(effect.job_id, effect.claim)
+        if held is not None:
+            self._dispatch(held)  # the worker knows that it is not to begin, and says so at once
 
     def _hire(self, effect: e.Hire) -> None:
         worker = self._workers[effect.worker] = Worker(effect.worker, self)
         self._tasks[effect.worker] = spawn(worker.run, f"actorq {self.name} worker {effect.worker}")
 
     def _retire(self, effect: e.Retire) -> None:
-        self._workers[effect.worker].retire()
+        worker = self._workers.get(effect.worker)
+        if worker is not None:
+            worker.retire()
 
     def _abandon(self, effect: e.Abandon) -> None:
         log.warning("queue %s: worker %d is lost: %s", self.name, effect.worker, effect.cause)
@@ -354,6 +505,8 @@ class Supervisor:
         """Tell everybody who waits for anything that nothing more will come."""
         if self.error is None:
             self.error = error
+        for letter in (letter for parcel in self._outbox.drain()[1] for letter in parcel.letters):
+            letter.tell(error)
         self._waiters.dismiss(error)
         self._locals.clear()
         self.door.close()
@@ -374,7 +527,11 @@ class Supervisor:
             worker.let_go()
 
 
-def _cause_of(job: Job, letters: list[Letter]) -> BaseException | None:
+def _begins_a_run(step: Step) -> bool:
+    return any(isinstance(effect, e.Dispatch) for effect in step.effects)
+
+
+def _cause_of(job: Job, letters: Sequence[Letter]) -> BaseException | None:
     """Return the exception behind the end of the job, if it was reported in one of these letters."""
     for letter in letters:
         if letter.cause is not None and isinstance(letter.command, c.Report) and letter.command.job_id == job.id:

@@ -78,9 +78,12 @@ class Waiters:
             for waiter in waiters:
                 waiter.hear(ended)
 
+    def disappoint(self, job_id: str, error: ActorqError) -> None:
+        """Tell those who wait for this job why nothing will come."""
+        for waiter in self._by_job.pop(job_id, ()):
+            waiter.hear(Ended(job_id, error=error))
+
     def dismiss(self, error: ActorqError) -> None:
         """Tell everybody that nothing more will come."""
-        while self._by_job:
-            job_id, waiters = self._by_job.popitem()
-            for waiter in waiters:
-                waiter.hear(Ended(job_id, error=error))
+        for job_id in list(self._by_job):
+            self.disappoint(job_id, error)

@@ -13,6 +13,7 @@ from actorq.core.job import Failure, JobOptions
 
 __all__ = [
     "Beat",
+    "Begin",
     "Bury",
     "Cancel",
     "Command",
@@ -35,6 +36,7 @@ __all__ = [
     "Snooze",
     "Submit",
     "TakeBack",
+    "Withdraw",
 ]  # fmt: skip
 
 
@@ -147,6 +149,11 @@ class Park(Report):
 
 
 @define
+class Begin(Report):
+    """The attempt begins only now, as it was held until its start was written: its limits count from here."""
+
+
+@define
 class Beat(Report):
     """The attempt is alive."""
 
@@ -201,6 +208,13 @@ class Bury(Command):
 
     worker: int
     cause: str
+
+
+@define
+class Withdraw(Command):
+    """These submissions could not be stored: let it be as if they had not been."""
+
+    job_ids: tuple[str, ...]
 
 
 @define

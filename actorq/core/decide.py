@@ -188,14 +188,20 @@ def _heard(command: c.Command, ledger: Ledger, roster: Roster, now: float) -> De
 def _recover(command: c.Recover, ledger: Ledger, roster: Roster, now: float) -> Decision:
     """Take back what ran when the process died, and try again what the code as it was could not run."""
     del command
-    facts: list[f.Fact] = [_end_of_lost(job, now) for job in ledger.running.values()]
+    facts: list[f.Fact] = [f.Dropped(now, job.id) for job in ledger.jobs.values() if job.ephemeral]
+    facts.extend(_end_of_lost(job, now) for job in ledger.running.values() if not job.ephemeral)
     for jobs in ledger.parked.values():
         facts.extend(
             f.Unparked(now, job.id)
             for job in jobs.values()
-            if job.task in roster.tasks or job.hold_reason is HoldReason.BAD_PAYLOAD
+            if (job.task in roster.tasks or job.hold_reason is HoldReason.BAD_PAYLOAD) and not job.ephemeral
         )
     return Decision(facts)
+
+
+def _withdraw(command: c.Withdraw, ledger: Ledger, roster: Roster, now: float) -> Decision:
+    del roster
+    return Decision([f.Dropped(now, job_id) for job_id in dict.fromkeys(command.job_ids) if job_id in ledger.jobs])
 
 
 def _bury(command: c.Bury, ledger: Ledger, roster: Roster, now: float) -> Decision:
@@ -233,6 +239,7 @@ _RULES: dict[type[c.Command], Rule] = {
     c.Snooze: _snooze,
     c.Quit: _quit,
     c.Park: _park,
+    c.Begin: _heard,
     c.Beat: _heard,
     c.Extend: _heard,
     c.ShowProgress: _show_progress,
@@ -241,6 +248,7 @@ _RULES: dict[type[c.Command], Rule] = {
     c.TakeBack: _heard,
     c.Recover: _recover,
     c.Bury: _bury,
+    c.Withdraw: _withdraw,
     c.Drain: _heard,
     c.Halt: _halt,
 }

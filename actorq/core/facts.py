@@ -15,9 +15,9 @@ from attrs import define, field
 from actorq.core.job import Failure, JobOptions, Progress
 
 __all__ = [
-    "BecameDue", "CancelRequested", "Cancelled", "DeadLettered", "Fact", "Failed", "Interrupted", "Logged", "Parked",
-    "Placed", "Progressed", "Released", "Removed", "Requeued", "RetryScheduled", "Snoozed", "Stalled", "Started",
-    "Submitted", "Succeeded", "Unparked",
+    "BecameDue", "CancelRequested", "Cancelled", "DeadLettered", "Dropped", "Fact", "Failed", "Interrupted", "Logged",
+    "Parked", "Placed", "Progressed", "Released", "Removed", "Requeued", "RetryScheduled", "Snoozed", "Stalled",
+    "Started", "Submitted", "Succeeded", "Unparked",
 ]  # fmt: skip
 
 
@@ -30,6 +30,11 @@ class Fact:
     job_id: str
     n: int = field(default=0, init=False)
     """Contiguous from 1; given by the machine."""
+
+    @property
+    def weight(self) -> int:
+        """How many bytes of the user's it brings along."""
+        return 0
 
 
 @define
@@ -48,6 +53,11 @@ class Submitted(Placed):
     payload: bytes
     options: JobOptions
     ephemeral: bool = False
+
+    @property
+    def weight(self) -> int:
+        """Those of the arguments."""
+        return len(self.payload)
 
 
 @define
@@ -79,6 +89,11 @@ class Logged(Fact):
     message: str
     data: bytes
 
+    @property
+    def weight(self) -> int:
+        """That of the line."""
+        return len(self.message) + len(self.data)
+
 
 @define
 class Stalled(Fact):
@@ -100,6 +115,11 @@ class RetryScheduled(Placed):
     """The attempt failed; another follows at ``due_at``."""
 
     failure: Failure
+
+    @property
+    def weight(self) -> int:
+        """That of the texts."""
+        return self.failure.weight
 
 
 @define
@@ -123,6 +143,11 @@ class Parked(Fact):
 
     failure: Failure
 
+    @property
+    def weight(self) -> int:
+        """That of the texts."""
+        return self.failure.weight
+
 
 @define
 class Unparked(Fact):
@@ -138,12 +163,22 @@ class Succeeded(Fact):
 
     result: bytes
 
+    @property
+    def weight(self) -> int:
+        """Those of the result."""
+        return len(self.result)
+
 
 @define
 class Failed(Fact):
     """The job ended without a result."""
 
     failure: Failure
+
+    @property
+    def weight(self) -> int:
+        """That of the texts."""
+        return self.failure.weight
 
 
 @define
@@ -152,12 +187,22 @@ class DeadLettered(Fact):
 
     failure: Failure
 
+    @property
+    def weight(self) -> int:
+        """That of the texts."""
+        return self.failure.weight
+
 
 @define
 class Cancelled(Fact):
     """The job was cancelled; ``failure.reason`` says by whom."""
 
     failure: Failure
+
+    @property
+    def weight(self) -> int:
+        """That of the texts."""
+        return self.failure.weight
 
 
 @define
@@ -167,4 +212,12 @@ class Requeued(Fact):
 
 @define
 class Removed(Fact):
-    """The job is gone."""
+    """The job is gone, some time after its end."""
+
+
+@define
+class Dropped(Fact):
+    """The job is gone as if it had never been.
+
+    Its submission found no room on the disk, and was refused; or it lived only in memory, and its process is gone.
+    """

@@ -115,7 +115,8 @@ def _to_tags(value: Any) -> Mapping[str, str]:
             raise InvalidOption("tags", text, "wants strings")
         if len(text) > NAME_LIMIT:
             raise InvalidOption("tags", text[:20] + "…", f"a tag has at most {NAME_LIMIT} characters")
-    return MappingProxyType(tags)  # one object serves all jobs of a task, and functions get to see it
+    plain = {str.__str__(name): str.__str__(text) for name, text in tags.items()}  # JSON takes no Enum for a key
+    return MappingProxyType(plain)  # one object serves all jobs of a task, and functions get to see it
 
 
 def _priority(instance: object, attribute: Attribute[int], value: int) -> None:
@@ -182,6 +183,11 @@ class Failure:
     traceback: str = ""
     attempt: int = 0
     at: float = 0.0
+
+    @property
+    def weight(self) -> int:
+        """How many characters of the user's it brings along."""
+        return len(self.message) + len(self.traceback)
 
 
 @frozen

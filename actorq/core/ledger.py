@@ -313,7 +313,7 @@ def _requeued(job: Job, fact: f.Requeued) -> None:
     job.due_at = job.limits_from = fact.at
 
 
-def _removed(job: Job, fact: f.Removed) -> None:
+def _gone(job: Job, fact: f.Removed | f.Dropped) -> None:
     del job, fact  # the ledger lets go of it
 
 
@@ -335,5 +335,6 @@ _CHANGES: dict[type[f.Fact], Callable[[Job, Any], None]] = {
     f.DeadLettered: _ended_badly,
     f.Cancelled: _ended_badly,
     f.Requeued: _requeued,
-    f.Removed: _removed,
+    f.Removed: _gone,
+    f.Dropped: _gone,
 }

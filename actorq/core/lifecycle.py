@@ -17,7 +17,7 @@ from typing import Final
 
 from actorq.core import facts
 from actorq.core.facts import Fact, Placed
-from actorq.core.job import JobState
+from actorq.core.job import FINAL, JobState
 from actorq.errors import InternalError
 
 __all__ = ["BY_DUE_TIME", "TRANSITIONS", "next_state"]
@@ -59,8 +59,10 @@ _BY_FACT: dict[type[Fact], dict[tuple[JobState | None, ...], Target]] = {
     facts.DeadLettered: {(_SCHEDULED, _QUEUED, _RUNNING): JobState.DEAD_LETTER},
     facts.Cancelled: {(_SCHEDULED, _QUEUED, _RUNNING): JobState.CANCELLED},
     # after the end
-    facts.Requeued: {(JobState.SUCCEEDED, JobState.FAILED, JobState.DEAD_LETTER, JobState.CANCELLED): _QUEUED},
-    facts.Removed: {(JobState.SUCCEEDED, JobState.FAILED, JobState.DEAD_LETTER, JobState.CANCELLED): None},
+    facts.Requeued: {FINAL: _QUEUED},
+    facts.Removed: {FINAL: None},
+    # as if it had never been
+    facts.Dropped: {(_SCHEDULED, _QUEUED, _RUNNING): None, FINAL: None},
 }
 
 TRANSITIONS: Final[dict[tuple[JobState | None, type[Fact]], Target]] = {

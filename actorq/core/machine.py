@@ -58,9 +58,16 @@ class Step:
 class Machine:
     """Ledger and roster, and the way they go on together."""
 
-    def __init__(self, settings: Settings, ledger: Ledger | None = None) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger | None = None, *, holds_runs: bool = False) -> None:
+        """Go on with this ledger.
+
+        Args:
+            settings: of the queue.
+            ledger: as it was left; None: begin empty.
+            holds_runs: whether the shell holds each run until its start is written, and then says ``Begin``.
+        """
         self.ledger = ledger or Ledger()
-        self.roster = Roster(settings)
+        self.roster = Roster(settings, holds_runs=holds_runs)
         self._now = self.ledger.now
         self._has_more = False
         self._old_go_at = self._when_old_go()
@@ -220,7 +227,7 @@ class Machine:
         self.roster.follow_fact(fact, job)
         step.facts.append(fact)
         step.jobs.append(job)
-        if job.state in FINAL and type(fact) is not f.Removed:
+        if job.state in FINAL and type(fact) not in (f.Removed, f.Dropped):
             step.ended.append(job)
 
 

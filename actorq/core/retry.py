@@ -11,7 +11,16 @@ from zlib import crc32
 
 from attrs import Attribute, field, frozen
 
-from actorq.config import ATTEMPTS_LIMIT, FACTOR_LIMIT, LONGEST_S, duration, one_of, whole
+from actorq.config import (
+    ATTEMPTS_LIMIT,
+    FACTOR_LIMIT,
+    LONGEST_S,
+    TYPE_NAME_LIMIT,
+    TYPES_LIMIT,
+    duration,
+    one_of,
+    whole,
+)
 from actorq.errors import InvalidOption
 
 __all__ = ["Backoff", "Retry"]
@@ -27,19 +36,30 @@ def type_name(kind: type[BaseException]) -> str:
 def _to_names(value: Any) -> tuple[str, ...]:
     """Take one exception type or several, or their names."""
     kinds: list[Any] = [value] if isinstance(value, str | type) or not hasattr(value, "__iter__") else list(value)
+    if len(kinds) > TYPES_LIMIT:
+        raise InvalidOption("on/never", f"{len(kinds)} types", f"a rule names at most {TYPES_LIMIT}")
     return tuple(map(_checked_name, kinds))
 
 
 def _checked_name(kind: Any) -> str:
-    if isinstance(kind, str) and "." in kind:
-        return kind
     if isinstance(kind, type) and issubclass(kind, BaseException):
-        return type_name(kind)
-    raise InvalidOption("on/never", cast("object", kind), "wants exception types, or their names with their modules")
+        name = type_name(kind)
+    elif isinstance(kind, str) and "." in kind:
+        name = kind
+    else:
+        raise InvalidOption("on/never", cast("object", kind), "wants exception types, or their names with modules")
+    if len(name) > TYPE_NAME_LIMIT:
+        raise InvalidOption("on/never", name[:20] + "…", f"a name has at most {TYPE_NAME_LIMIT} characters")
+    return name
 
 
 def _to_seconds(value: Any) -> float:
     return duration("retry delay", value)
+
+
+def _to_float(value: Any) -> Any:
+    """Take a subclass of float, such as numpy's, for what it is; what is no number is for the validator."""
+    return float(value) if isinstance(value, float) else value
 
 
 def _factor(instance: Any, attribute: Attribute[Any], value: object) -> None:
@@ -77,10 +97,10 @@ class Retry:
     delay: float = field(default=1.0, converter=_to_seconds)
     """Seconds (or a timedelta)."""
     backoff: Backoff = field(default="exponential", validator=_backoff)
-    factor: float = field(default=2.0, validator=_factor)
+    factor: float = field(default=2.0, converter=_to_float, validator=_factor)
     cap: float = field(default=3600.0, converter=_to_seconds)
     """No wait is longer, but for jitter. Seconds (or a timedelta)."""
-    jitter: float = field(default=0.1, validator=_fraction)
+    jitter: float = field(default=0.1, converter=_to_float, validator=_fraction)
     """The wait is lengthened by up to this part of itself."""
     on: tuple[str, ...] = field(default=(), converter=_to_names)
     """Exception types that are retried, with their subclasses; empty: all. Kept as names."""

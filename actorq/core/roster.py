@@ -62,8 +62,10 @@ class Claim:
 class Roster:
     """Who works on what."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, holds_runs: bool = False) -> None:
         self.settings = settings
+        self.holds_runs = holds_runs
+        """Whether a run begins some time after its ``Started``, and :class:`~actorq.core.commands.Begin` says when."""
         self.target = settings.workers
         """How many workers there are to be, beside those for lent slots."""
         self.workers: dict[int, str | None] = {}
@@ -142,6 +144,8 @@ class Roster:
 
     def _follow_report(self, report: c.Report, claim: Claim, now: float) -> None:
         match report:
+            case c.Begin():
+                self._arm_run(claim, now)
             case c.Extend() if claim.timeout_at < inf and claim.abort is None:
                 claim.timeout_at += report.seconds
                 self.arm(claim, Alarm.TIMEOUT, claim.timeout_at)
@@ -201,14 +205,19 @@ class Roster:
         self.idle.pop()  # that is who it was given to
         self.workers[fact.worker] = job.id
         claim = self.claims[job.id] = Claim(job, fact.claim, fact.worker, fact.at)
-        options = job.options
+        if not self.holds_runs:
+            self._arm_run(claim, fact.at)
+        if job.options.deadline is not None:
+            self.arm(claim, Alarm.DEADLINE, job.limits_from + job.options.deadline)
+
+    def _arm_run(self, claim: Claim, now: float) -> None:
+        """Let the limits of the attempt count from now."""
+        options = claim.job.options
         if options.timeout is not None:
-            claim.timeout_at = fact.at + options.timeout
+            claim.timeout_at = now + options.timeout
             self.arm(claim, Alarm.TIMEOUT, claim.timeout_at)
         if options.heartbeat_timeout is not None:
-            self.arm(claim, Alarm.HEARTBEAT, fact.at + options.heartbeat_timeout)
-        if options.deadline is not None:
-            self.arm(claim, Alarm.DEADLINE, job.limits_from + options.deadline)
+            self.arm(claim, Alarm.HEARTBEAT, now + options.heartbeat_timeout)
 
     def _end(self, claim: Claim) -> None:
         self._take_back(claim)

@@ -35,7 +35,7 @@ from typing import Any, Final, Protocol
 import orjson
 from attrs import frozen
 
-from actorq.errors import StoreError, StoreLocked
+from actorq.errors import StoreError, StoreFull, StoreLocked
 
 __all__ = ["DiskFiles", "Entry", "Files", "MediumError", "NewFile", "boot_id"]
 
@@ -65,11 +65,27 @@ class NewFile(Protocol):
     """A file that is being written."""
 
     def write(self, data: bytes) -> None:
-        """Append all of the data."""
+        """Append all of the data.
+
+        Raises:
+            StoreFull: there is no room; a part of the data may have been written.
+        """
+        ...
+
+    def cut(self, size: int) -> None:
+        """Keep only the first ``size`` bytes; what is written next stands behind them."""
+        ...
+
+    def overwrite(self, data: bytes) -> None:
+        """Put the data in the place of the first bytes of the file, in one operation."""
         ...
 
     def sync(self) -> None:
         """Return once all that was written is on the disk; never to be tried again."""
+        ...
+
+    def is_in_place(self) -> bool:
+        """Tell whether the file still is what the directory has under its name."""
         ...
 
     def close(self) -> None:
@@ -155,6 +171,7 @@ ADVICE: Final = {
     errno.EROFS: "name a directory on a file system that can be written to",
     errno.ENOSPC: "make room on the disk",
     errno.EDQUOT: "make room in the quota",
+    errno.EFBIG: "raise the limit of the size of a file (ulimit -f)",
     errno.EMFILE: "close files, or raise the limit of open files (ulimit -n)",
     errno.ENFILE: "close files, or raise the limit of open files of the machine",
     errno.ENOTDIR: "a part of this path is a file: name another directory",
@@ -169,12 +186,18 @@ ADVICE: Final = {
 """What to do about an error of the operating system."""
 
 
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The errors that pass when there is room again."""
+
+
 @contextmanager
 def _telling(path: str, verb: str, kind: type[StoreError] = StoreError) -> Generator[None]:
     """Turn an OSError into a StoreError that says what was tried and what to do."""
     try:
         yield
     except OSError as error:
+        if error.errno in NO_ROOM:
+            kind = StoreFull
         advice = ADVICE.get(error.errno or 0, "see what the operating system means by that")
         raise kind(path, f"cannot {verb} it: {error.strerror}; {advice}.") from error
 
@@ -198,6 +221,11 @@ class DiskFiles:
         path = self.where(name)
         with _telling(path, "make"):
             _make_directory(path, 0o700)
+            status = os.stat(path)  # noqa: PTH116
+        if status.st_mode & stat.S_IWOTH:
+            raise StoreError(path, "everybody may write there, and so decide what runs here: chmod o-w it.")
+        if status.st_uid not in (os.geteuid(), 0) and os.geteuid() != 0:
+            raise StoreError(path, f"belongs to another user (uid {status.st_uid}): name a directory of your own.")
 
     def lock(self) -> None:
         """Lock the file ``lock`` with flock, and write into it who we are.
@@ -224,6 +252,8 @@ class DiskFiles:
     def unlock(self) -> None:
         """Close the file ``lock``. It stays: were it removed, two could own it, one namelessly."""
         if self._lock is not None:
+            with suppress(OSError):  # to close it lets it go as well, unless a child that was forked holds it, too
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = None
 
@@ -300,9 +330,25 @@ class _DiskFile:
             while left:
                 left = left[os.write(self._fd, left) :]
 
+    def cut(self, size: int) -> None:
+        with _telling(self._path, "shorten"):
+            os.ftruncate(self._fd, size)
+            os.lseek(self._fd, size, os.SEEK_SET)
+
+    def overwrite(self, data: bytes) -> None:
+        with _telling(self._path, "write"):
+            os.pwrite(self._fd, data, 0)
+
     def sync(self) -> None:
         with _telling(self._path, "sync"):
             _sync(self._fd)
+
+    def is_in_place(self) -> bool:
+        try:
+            mine, there = os.fstat(self._fd), os.lstat(self._path)
+        except OSError:
+            return False
+        return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1
@@ -338,8 +384,9 @@ def _make_directory(path: str, mode: int) -> None:
 
 
 def _sync(fd: int) -> None:
+    """Take the bytes of the file, and its size, to the disk; its times may follow when they like."""
     if FULL_SYNC is None:
-        os.fsync(fd)
+        os.fdatasync(fd)
     else:
         fcntl.fcntl(fd, FULL_SYNC)
 

@@ -1,15 +1,15 @@
 """Find out what the directory holds, and trust nothing that is not whole.
 
-The newest snapshot is the truth, if every line of it is right. If it is damaged, going back to the
-one before forgets jobs that were accepted and runs others again, and nothing here may decide that
-by itself:
+The newest snapshot, if every line of it is right, and the facts of the journal behind it are folded to
+the ledger that was. A torn tail, of which nobody had been told, is cut, and kept in ``quarantine/``.
+Everything else that is wrong is damage, and forgetting what was accepted, or running again what had
+ended, is nothing that may be decided here:
 
-* ``"strict"`` raises :class:`~actorq.errors.StoreCorrupt`: which file, which line, and what the
-  other way would mean. Nothing was changed.
-* ``"salvage"`` puts what is damaged into ``quarantine/``, where we never remove anything, goes on
-  from the newest whole snapshot, or from nothing, and says so in the report.
+* ``"strict"`` raises :class:`~actorq.errors.StoreCorrupt`: which file, which line, and what the other
+  way would mean. Nothing was changed.
+* ``"salvage"`` keeps every line that verifies (see ``salvage``), and says in its report what is missing.
 
-A snapshot of a later format is not damaged: it is refused in both.
+A file of a later format is not damaged: it is refused in both.
 
 Before a file is read it is synced and dropped from memory. After a crash of the process the
 operating system may show bytes that never reach the disk; to build on them and lose power
@@ -22,90 +22,108 @@ on again afterwards, if it was.
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from typing import Final
 
-from attrs import frozen
+from attrs import define, field, frozen
 
-from actorq.config import Recovery
 from actorq.core.job import Job
+from actorq.core.ledger import Ledger
 from actorq.core.picture import Totals
-from actorq.errors import StoreCorrupt, StoreTooNew
-from actorq.store.codec import VERSION, Damage, NewerVersion
+from actorq.errors import InternalError, StoreCorrupt, StoreError, StoreTooNew
+from actorq.store import journal_codec, snapshot_codec
 from actorq.store.files import Entry, Files
+from actorq.store.journal import read_mark
+from actorq.store.line import Damage, NewerVersion
+from actorq.store.segment import SegmentReader, first_of, segments
 from actorq.store.snapshot import SnapshotReader, is_leftover, snapshots
 
-__all__ = ["QUARANTINE", "Recovered", "Report", "SetAside", "collector_off", "recover"]
+__all__ = [
+    "ADVICE", "QUARANTINE", "Flaw", "Folded", "Recovered", "Report", "collector_off", "fold", "free_name",
+    "load_snapshot", "recover", "refusing_newer", "telling",
+]  # fmt: skip
 
-QUARANTINE = "quarantine"
+QUARANTINE: Final = "quarantine"
+
+NAMED: Final = 20
+"""Jobs that a message names; more are counted."""
+
+ADVICE: Final = (
+    "Put back a copy of the directory; or see what `python -m actorq verify` says, and open with recovery='salvage' "
+    "to keep all that can be read, to run again what may not have ended, and to set the rest aside."
+)
 
 
 @frozen
-class SetAside:
-    """A damaged file that was moved out of the way."""
+class Flaw:
+    """Something that is not as it should be."""
 
     name: str
-    moved_to: str
+    """Of the file."""
     line: int
     why: str
+    is_torn: bool = False
+    """Whether it is but a torn tail, of which nobody had been told."""
+    moved_to: str = ""
+    """Where it was set aside."""
+
+    def __str__(self) -> str:
+        word = "torn tail" if self.is_torn else "DAMAGED"
+        moved = f" It is now {self.moved_to}." if self.moved_to else ""
+        return f"{word}: {self.name}, line {self.line}: {self.why}.{moved}"
 
 
-@frozen
+@define
 class Report:
     """What was found."""
 
     path: str
     """The directory."""
-    name: str | None = None
+    snapshot: str | None = None
     """The snapshot that was loaded; None: there was none."""
     queue: str | None = None
-    """The name of the queue that wrote it."""
+    """The name of the queue that wrote it all."""
     written_at: float | None = None
-    """When, by the wall clock."""
-    set_aside: tuple[SetAside, ...] = ()
-    """What was damaged, the newest first."""
+    """When the snapshot was written, by the wall clock."""
+    segments: int = 0
+    """How many files of the journal were read."""
+    replayed: int = 0
+    """How many facts were read behind the snapshot."""
+    snapshot_bytes: int = 0
+    journal_bytes: int = 0
+    flaws: list[Flaw] = field(factory=list[Flaw])
+    missing: list[tuple[int, int]] = field(factory=list[tuple[int, int]])
+    """Facts that are lost, by number, from and to; only salvage goes on without."""
+    doubtful: list[str] = field(factory=list[str])
+    """Jobs of which facts are lost, or may be: those that have not ended, as far as can be read, run again."""
 
     @property
     def has_loss(self) -> bool:
-        """Whether what came after the loaded snapshot was there, and is forgotten."""
-        return bool(self.set_aside)
+        """Whether something that had been on the disk is gone."""
+        return any(not flaw.is_torn for flaw in self.flaws)
 
     def __str__(self) -> str:
-        if self.name is None:
-            found = f"{self.path}: no snapshot, so the queue begins empty."
+        if self.snapshot is None and not self.segments:
+            found = f"{self.path}: nothing is there, so the queue begins empty."
         else:
-            found = f"{self.path}: loaded {self.name}, written at {_when(self.written_at)}."
-        lost = [
-            f"DAMAGED: {file.name}, line {file.line}: {file.why}. It is now {file.moved_to}." for file in self.set_aside
-        ]
-        if lost:
-            lost.append(
-                "What happened after that is forgotten: jobs accepted since are lost, jobs ended since run again."
-            )
-        return "\n".join([found, *lost])
+            base = "no snapshot" if self.snapshot is None else f"{self.snapshot}, written at {_when(self.written_at)}"
+            found = f"{self.path}: {base}, and {self.replayed} facts of {self.segments} segments of the journal."
+        lines = [found, *map(str, self.flaws)]
+        lines += [f"MISSING: facts {first} to {last}." for first, last in self.missing]
+        if self.doubtful:
+            more = f" and {len(self.doubtful) - NAMED} more" if len(self.doubtful) > NAMED else ""
+            lines.append(f"Jobs that are in doubt, and may run again: {', '.join(self.doubtful[:NAMED])}{more}.")
+        return "\n".join(lines)
 
 
 @frozen
 class Recovered:
     """What to go on with."""
 
-    totals: Totals
-    jobs: list[Job]
-    """In the order of acceptance, as ``Ledger`` and ``Machine.restore`` want them."""
+    ledger: Ledger
     report: Report
-
-
-def recover(files: Files, mode: Recovery = "strict") -> Recovered:
-    """Load what the directory holds, which must be locked.
-
-    Raises:
-        StoreCorrupt: the newest snapshot is damaged, and the mode is strict. Nothing was changed.
-        StoreTooNew: a later actorq wrote it. Nothing was changed.
-        StoreError: the directory cannot be used.
-    """
-    with collector_off():
-        return _recover(files, mode)
 
 
 @contextmanager
@@ -120,85 +138,174 @@ def collector_off() -> Generator[None]:
             gc.enable()
 
 
-def _recover(files: Files, mode: Recovery) -> Recovered:
+def recover(files: Files) -> Recovered:
+    """Load what the directory holds, which must be locked, and tidy up what is left of an unfinished write.
+
+    Raises:
+        StoreCorrupt: something that had been on the disk is damaged or gone. Nothing was changed.
+        StoreTooNew: a later actorq wrote it. Nothing was changed.
+        StoreError: the directory cannot be used.
+    """
     entries = files.list()
     files.sync_directory()
-    damaged: list[tuple[Entry, Damage]] = []
-    whole: Recovered | None = None
-    for entry in snapshots(entries):
-        try:
-            whole = _load(files, entry)
-            break
-        except Damage as found:
-            damaged.append((entry, found))
-    if damaged and mode == "strict":
-        entry, damage = damaged[0]
-        raise StoreCorrupt(files.where(entry.name), damage.line, damage.why, _advice(whole, damaged))
-    report = Report(files.where()) if whole is None else whole.report
-    totals, jobs = (Totals(), []) if whole is None else (whole.totals, whole.jobs)
-    set_aside = _set_aside(files, damaged)
-    _remove_leftovers(files, entries)
-    report = Report(report.path, report.name, report.queue, report.written_at, set_aside)
-    return Recovered(totals, jobs, report)
+    with collector_off():
+        found = fold(files, entries)
+    if found.tear is not None:
+        _keep_torn_tail(files, *found.tear)
+    leftovers = [entry.name for entry in entries if is_leftover(entry)]
+    for name in (*leftovers, *found.unused):
+        files.unlink(name)
+    files.sync_directory()
+    return found.recovered
 
 
-def _load(files: Files, entry: Entry) -> Recovered:
-    """Return what a snapshot holds, or raise Damage."""
+@frozen
+class Folded:
+    """What was folded, and what recovery has to do about it."""
+
+    recovered: Recovered
+    unused: tuple[str, ...] = ()
+    """The last segment, if no fact is in it: the next life begins one of the same name."""
+    tear: tuple[str, int] | None = None
+    """The last segment, if it has a torn tail, and where that begins; older ones have been looked at."""
+
+
+def fold(files: Files, entries: list[Entry], upto: int | None = None) -> Folded:
+    """Fold snapshot and journal to the ledger; change nothing.
+
+    Args:
+        files: where they are.
+        entries: what is there.
+        upto: leave out the segment that begins behind this fact, because it is being written.
+
+    Raises:
+        StoreCorrupt, StoreTooNew, StoreError: as :func:`recover`.
+    """
+    report = Report(files.where())
+    ledger = Ledger()
+    for entry in snapshots(entries)[:1]:
+        with telling(files, entry.name):
+            ledger = load_snapshot(files, entry, report)
+    journal = [entry for entry in segments(entries) if upto is None or first_of(entry) <= upto]
+    mark = read_mark(files, entries) if upto is None else upto
+    unused: tuple[str, ...] = ()
+    tear: tuple[str, int] | None = None
+    for place, entry in enumerate(journal):
+        next_first = first_of(journal[place + 1]) if place + 1 < len(journal) else None
+        if next_first is not None and next_first <= ledger.n + 1:
+            continue  # the snapshot knows it all
+        reader = SegmentReader(files, entry, mark if next_first is None else next_first - 1)
+        with telling(files, entry.name):
+            if entry.is_file:  # else the reader says so
+                files.settle(entry.name)
+            _fold_segment(reader, next_first, ledger, report)
+        if next_first is None:
+            unused = (entry.name,) if ledger.n < first_of(entry) else ()
+            if reader.tear is not None:
+                tear = (entry.name, reader.tear)
+                report.flaws.append(Flaw(entry.name, reader.line, "it was never written to its end", is_torn=True))
+    if mark > ledger.n:
+        with telling(files, journal[-1].name if journal else ""):
+            raise Damage(f"the journal ends with fact {ledger.n}, and fact {mark} had been on the disk", 1)
+    return Folded(Recovered(ledger, report), unused, tear)
+
+
+def _fold_segment(reader: SegmentReader, next_first: int | None, ledger: Ledger, report: Report) -> None:
+    if reader.next > ledger.n + 1:
+        raise Damage(f"facts {ledger.n + 1} to {reader.next - 1} are missing before it", 1)
+    for facts in reader.transactions():
+        for fact in facts:
+            if fact.n > ledger.n:
+                if fact.n == next_first:
+                    raise Damage(f"fact {fact.n} stands in it, and the next file begins with another one", reader.line)
+                try:
+                    ledger.apply(fact)
+                except InternalError as error:
+                    raise Damage(f"it tells what cannot have happened: {error}", reader.line) from error
+                report.replayed += 1
+    report.segments += 1
+    report.journal_bytes += reader.size
+    if reader.header is not None:
+        report.queue = reader.header.queue
+
+
+def load_snapshot(files: Files, entry: Entry, report: Report) -> Ledger:
+    """Return what a snapshot holds.
+
+    Raises:
+        Damage: it cannot be trusted.
+        NewerVersion: it was written by a later actorq.
+    """
     if not entry.is_file:
         raise Damage("this is no regular file", line=1)
     files.settle(entry.name)
     reader = SnapshotReader(files, entry.name)
     jobs: list[Job] = []
     ids: set[str] = set()
-    try:
-        for job in reader.jobs():
-            if job.id in ids:
-                raise Damage(f"job {job.id} is there twice", reader.line)
-            ids.add(job.id)
-            jobs.append(job)
-    except NewerVersion as newer:
-        raise StoreTooNew(files.where(entry.name), newer.found, VERSION) from None
+    for job in reader.jobs():
+        if job.id in ids:
+            raise Damage(f"job {job.id} is there twice", reader.line)
+        ids.add(job.id)
+        jobs.append(job)
     header = reader.header
-    totals = Totals(header.n, header.now, header.seq, header.seq - len(jobs))
-    return Recovered(totals, jobs, Report(files.where(), entry.name, header.queue, header.wall))
+    report.snapshot, report.queue, report.written_at = entry.name, header.queue, header.wall
+    report.snapshot_bytes = reader.size
+    return Ledger(Totals(header.n, header.now, header.seq, header.seq - len(jobs)), jobs)
 
 
-def _advice(whole: Recovered | None, damaged: list[tuple[Entry, Damage]]) -> str:
-    if whole is None:
-        return (
-            "There is no whole snapshot. Put back a copy of the directory; or open with "
-            f"recovery='salvage' to set aside {len(damaged)} damaged and begin EMPTY."
-        )
-    report = whole.report
-    return (
-        f"Open with recovery='salvage' to set this one aside and to go on from {report.name}, "
-        f"written at {_when(report.written_at)}: what came after is forgotten."
-    )
+@contextmanager
+def refusing_newer(files: Files, name: str) -> Generator[None]:
+    """Turn what a later actorq wrote into an error."""
+    try:
+        yield
+    except NewerVersion as newer:
+        supported = snapshot_codec.VERSION if name.startswith("snap") else journal_codec.VERSION
+        raise StoreTooNew(files.where(name), newer.found, supported) from None
 
 
-def _set_aside(files: Files, damaged: list[tuple[Entry, Damage]]) -> tuple[SetAside, ...]:
-    if not damaged:
-        return ()
-    files.make_directory(QUARANTINE)
-    taken = {entry.name for entry in files.list(QUARANTINE)}
-    moved: list[SetAside] = []
-    for entry, damage in damaged:
-        name, number = entry.name, 1
-        while name in taken:
-            number += 1
-            name = f"{entry.name}.{number}"
-        to = f"{QUARANTINE}/{name}"
-        files.rename(entry.name, to)
-        moved.append(SetAside(entry.name, files.where(to), damage.line, damage.why))
-    files.sync_directory(QUARANTINE)
-    files.sync_directory()
-    return tuple(moved)
+@contextmanager
+def telling(files: Files, name: str) -> Generator[None]:
+    """Turn what is wrong with a file into an error that says what to do."""
+    try:
+        with refusing_newer(files, name):
+            yield
+    except Damage as damage:
+        raise StoreCorrupt(files.where(name), damage.line, damage.why, ADVICE) from None
 
 
-def _remove_leftovers(files: Files, entries: list[Entry]) -> None:
-    for entry in entries:
-        if is_leftover(entry):
-            files.unlink(entry.name)
+# -- tidying up ------------------------------------------------------------------------------------
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """Return this name, or one like it that is not taken; it is taken now."""
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        free = f"{name}.{number}"
+    taken.add(free)
+    return free
+
+
+def _keep_torn_tail(files: Files, name: str, tear: int) -> None:
+    """Copy a torn tail into the quarantine; the file itself is not touched."""
+    with suppress(StoreError):  # evidence is worth having, and not worth failing for
+        files.make_directory(QUARANTINE)
+        taken = {entry.name for entry in files.list(QUARANTINE)}
+        copy = files.create(f"{QUARANTINE}/{free_name(f'{name}.tail-{tear}', taken)}")
+        try:
+            for block in _from(files, name, tear):
+                copy.write(block)
+            copy.sync()
+        finally:
+            copy.close()
+        files.sync_directory(QUARANTINE)
+
+
+def _from(files: Files, name: str, offset: int) -> Iterator[bytes]:
+    for block in files.blocks(name):
+        if offset < len(block):
+            yield block[offset:]
+        offset = max(offset - len(block), 0)
 
 
 def _when(wall: float | None) -> str:

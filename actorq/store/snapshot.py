@@ -10,7 +10,7 @@ The steps of writing, each of which may be the last one of this process:
 2. drop it from memory, read it back from the disk *with the reader that recovery uses*, and compare
    it with what was meant to be written, byte for byte by its digest;
 3. rename it, and sync the directory: from here on it is the newest snapshot;
-4. remove the generations before, but for one.
+4. remove the generations before, but for one, and the journal that not even that one needs.
 
 So a name that ends in ``.jsonl`` is only ever given to a file that was found whole and readable,
 and at no step is there less than one of them. A file that ends in ``.tmp`` is nothing.
@@ -20,10 +20,9 @@ loop, for only there do the jobs hold still; all else waits for the disk, and ru
 the scribe. Reading back takes the interpreter as long as loading does, so it rests between short
 turns.
 
-**What balances.** Ephemeral jobs are not stored, and the header is written before they are counted.
-So the header has the ledger's ``removed`` as it was, the footer has how many were ``left_out``, and
-who loads the file counts them as removed: accepted (``seq``) = jobs + left out + removed. A file
-that does not balance is damaged.
+**What balances.** Accepted (``seq``) = jobs + removed; a file that does not balance is damaged. Ephemeral
+jobs have their line, too, because facts about them may follow; that their calls are lost with the
+process is the machine's affair. (Version 1 left them out, and said how many; they count as removed.)
 
 Source: write beside, sync, rename is how every careful program replaces a file; reading back before
 the rename is our own.
@@ -31,19 +30,21 @@ the rename is our own.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import Final
 from zlib import crc32
 
-from actorq.config import LINE_LIMIT, SLICE_S, SNAPSHOTS_KEPT
+from actorq.config import SLICE_S, SNAPSHOTS_KEPT
 from actorq.core.job import Job
 from actorq.core.picture import Totals
 from actorq.errors import StoreError
-from actorq.store.codec import (
-    Damage,
+from actorq.store.files import Entry, Files, MediumError, NewFile
+from actorq.store.line import Damage, draw_salt, read_lines, unframe
+from actorq.store.segment import first_of, segments
+from actorq.store.snapshot_codec import (
     Footer,
     Header,
     JobDecoder,
@@ -52,11 +53,9 @@ from actorq.store.codec import (
     decode_header,
     encode_footer,
     encode_header,
-    unframe,
 )
-from actorq.store.files import Entry, Files, MediumError, NewFile
 
-__all__ = ["SnapshotReader", "SnapshotWriter", "is_leftover", "snapshots"]
+__all__ = ["SnapshotReader", "SnapshotWriter", "is_leftover", "n_of", "put_in_place", "remove_older", "snapshots"]
 
 TMP: Final = ".tmp"
 
@@ -68,6 +67,11 @@ def snapshot_name(n: int) -> str:
     return f"snap-{n:020}.jsonl"
 
 
+def n_of(name: str) -> int:
+    """Return the last fact that the snapshot of this name knows."""
+    return int(name[5:25])
+
+
 def snapshots(entries: Iterable[Entry]) -> list[Entry]:
     """Return what has the name of a snapshot, whatever it may be, the newest first."""
     found = [entry for entry in entries if _NAME.fullmatch(entry.name)]
@@ -75,8 +79,8 @@ def snapshots(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def is_leftover(entry: Entry) -> bool:
-    """Tell whether this is a snapshot that was never finished."""
-    return entry.is_file and _NAME.fullmatch(entry.name.removesuffix(TMP)) is not None and entry.name.endswith(TMP)
+    """Tell whether this is a file that was never finished."""
+    return entry.is_file and entry.name.endswith(TMP)
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -110,7 +114,7 @@ class SnapshotWriter:
             salt: 32 random bits; drawn if not given.
         """
         if salt is None:
-            salt = int.from_bytes(os.urandom(4), "big")
+            salt = draw_salt()
         self.name = snapshot_name(totals.n)
         self.count = 0
         """Jobs encoded so far."""
@@ -118,7 +122,6 @@ class SnapshotWriter:
         """Bytes encoded so far."""
         self._files = files
         self._totals = totals
-        self._left_out = 0
         self._salt = salt
         self._encoder = JobEncoder(salt)
         self._file: NewFile
@@ -141,15 +144,10 @@ class SnapshotWriter:
     def encode(self, jobs: Iterable[Job]) -> bytes:
         """Return the lines of the next jobs; on the event loop.
 
-        All that is returned must be handed to :meth:`write`, in this order. Ephemeral jobs have no
-        line. Takes about 3 µs a job, touches no file and keeps no job.
+        All that is returned must be handed to :meth:`write`, in this order. Takes about 3 µs a job,
+        touches no file and keeps no job.
         """
-        lines: list[bytes] = []
-        for job in jobs:
-            if job.ephemeral:
-                self._left_out += 1
-            else:
-                lines.append(self._encoder.encode(job))
+        lines = [self._encoder.encode(job) for job in jobs]
         self.count += len(lines)
         return self._add(b"".join(lines))
 
@@ -167,15 +165,21 @@ class SnapshotWriter:
             StoreError: it is not in place, and :meth:`abandon` is to be called; or it is, and an
                 older one could not be removed. If there was a whole snapshot before, there is now.
         """
-        footer = Footer(self.count, self._left_out, self._totals.n, f"{self._digest:08x}")
+        self.complete(rest)
+        put_in_place(self._files, self.name)
+
+    def complete(self, rest: Callable[[], None] = rest) -> None:
+        """Finish the file beside, and see that it is what was meant; steps 1 and 2.
+
+        Raises:
+            StoreError: it is not, and :meth:`abandon` is to be called.
+        """
+        footer = Footer(self.count, 0, self._totals.n, f"{self._digest:08x}")
         self._file.write(self._add(encode_footer(footer, self._salt)))
         self._file.sync()
         self._file.close()
         self._files.settle(self._tmp)
         self._read_back(rest)
-        self._files.rename(self._tmp, self.name)
-        self._files.sync_directory()
-        self._remove_older()
 
     def abandon(self) -> None:
         """Remove what was written; does nothing after :meth:`finish`; in the thread."""
@@ -208,10 +212,31 @@ class SnapshotWriter:
             "before it stands. If this happens again, the disk fails, or this is a bug in actorq.",
         )
 
-    def _remove_older(self) -> None:
-        older = [e for e in snapshots(self._files.list()) if e.is_file and e.name < self.name]
-        for entry in older[SNAPSHOTS_KEPT - 1 :]:
-            self._files.unlink(entry.name)
+
+def put_in_place(files: Files, name: str, *, remove: bool = True) -> None:
+    """Let the completed file beside be the newest snapshot, and remove what it makes needless; steps 3 and 4."""
+    files.rename(name + TMP, name)
+    files.sync_directory()
+    if remove:
+        remove_older(files, name)
+
+
+def remove_older(files: Files, name: str) -> None:
+    """Remove the snapshots before this one but for one, and the segments that not even that one needs.
+
+    Behind the first snapshot of all stands the whole journal: it is the generation before.
+    """
+    entries = files.list()
+    older = [entry for entry in snapshots(entries) if entry.is_file and entry.name < name]
+    for entry in older[SNAPSHOTS_KEPT - 1 :]:
+        files.unlink(entry.name)
+    if not older:
+        return
+    kept = older[: SNAPSHOTS_KEPT - 1][-1].name
+    journal = segments(entries)
+    for entry, next_one in pairwise(journal):
+        if entry.is_file and first_of(next_one) <= n_of(kept) + 1:
+            files.unlink(entry.name)
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -285,8 +310,6 @@ class SnapshotReader:
     def _check_place(self, job: Job, before: int) -> None:
         if not before < job.seq <= self.header.seq:
             raise Damage(f"seq {job.seq} is not in its order")
-        if job.ephemeral:
-            raise Damage("a job is stored that only lives in memory")
 
     def _check_end(self, count: int, digest: int) -> None:
         header, footer = self.header, self.footer
@@ -301,21 +324,10 @@ class SnapshotReader:
 
     def _lines(self) -> Iterator[bytes]:
         """Yield the lines without their newlines, and keep account of them."""
-        carry = b""
-        for block in self._files.blocks(self.name):
-            *lines, carry = (carry + block).split(b"\n")
-            for line in lines:
-                self._count(line)
-                yield line
-            if len(carry) > LINE_LIMIT:
-                raise Damage("the line is too long", self.line + 1)
-        if carry:
-            raise Damage("the line is cut off", self.line + 1)
-
-    def _count(self, line: bytes) -> None:
-        self.line += 1
-        size = len(line) + 1
-        if size > LINE_LIMIT:
-            raise Damage("the line is too long")
-        self.digest = crc32(b"\n", crc32(line, self.digest))
-        self.size += size
+        for line in read_lines(self._files, self.name):
+            if line.why:
+                raise Damage(line.why, line.number)
+            self.line = line.number
+            self.digest = crc32(b"\n", crc32(line.data, self.digest))
+            self.size += len(line.data) + 1
+            yield line.data

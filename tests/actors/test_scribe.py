@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 import pytest
 
-import actorq.actors.scribe
 from actorq import JobQueue, JobState, StoreError
+from actorq.actors import slicing
 from actorq.store.files import DiskFiles, NewFile
 
 
@@ -36,20 +36,19 @@ FULL = StoreError("/disk", "cannot write it: No space left on device; make room 
 
 
 def watched(path: Path, **options: Any) -> tuple[JobQueue, WatchedFiles]:
-    queue = JobQueue(path, **options)
-    files = queue._plan.files = WatchedFiles(path)
-    return queue, files
+    files = WatchedFiles(path)
+    return JobQueue(files=files, durability="snapshot", **options), files
 
 
 def keep_time(queue: JobQueue, files: WatchedFiles) -> None:
-    scribe, start = queue._house.scribe, queue._house.supervisor.clock.now()
-    begin = scribe.begin_snapshot
+    snapshots, start = queue._house.scribe.snapshots, queue._house.supervisor.clock.now()
+    begin = snapshots.begin
 
     def begin_and_note(ledger: Any, now: float, **how: Any) -> None:
         files.begun.append(round(now - start))
         begin(ledger, now, **how)
 
-    scribe.begin_snapshot = begin_and_note
+    snapshots.begin = begin_and_note
 
 
 def names(path: Path, end: str) -> list[str]:
@@ -128,7 +127,7 @@ async def test_queue_in_memory_takes_no_snapshots() -> None:
 
 
 async def test_two_snapshots_are_kept(tmp_path: Path) -> None:
-    async with JobQueue(tmp_path) as queue:
+    async with JobQueue(tmp_path, durability="snapshot") as queue:
         nap = sleeper(queue)
         for _ in range(5):
             await nap.run(1.0)
@@ -140,7 +139,7 @@ async def test_two_snapshots_are_kept(tmp_path: Path) -> None:
 async def test_snapshot_lets_others_run_between_its_slices_and_shows_one_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actorq.actors.scribe, "SLICE_S", 1e-6)
+    monkeypatch.setattr(slicing, "SLICE_S", 1e-6)
     is_over = False
     turns = 0
 
@@ -152,7 +151,7 @@ async def test_snapshot_lets_others_run_between_its_slices_and_shows_one_moment(
                 await handles.pop().cancel()
             await anyio.sleep(1e-6)
 
-    async with JobQueue(tmp_path / "one") as queue:
+    async with JobQueue(tmp_path / "one", durability="snapshot") as queue:
         nap = sleeper(queue).using(delay=1e6)
         handles = await nap.submit_many([nap.build(1.0) for _ in range(2000)])
         async with anyio.create_task_group() as group:
@@ -242,7 +241,7 @@ async def test_closing_tries_for_itself_when_the_snapshot_that_was_being_written
     await nap.run(1.0)
     scribe = queue._house.scribe
     files.error = FULL
-    scribe.begin_snapshot(queue._house.supervisor.machine.ledger, queue._house.supervisor.clock.now())
+    scribe.snapshots.begin(queue._house.supervisor.machine.ledger, queue._house.supervisor.clock.now())
     create, files.create = files.create, lambda name: fail_once(files, create, name)
     await queue.close()
     assert len(files.placed) == 1
@@ -261,7 +260,7 @@ async def test_what_happens_while_a_snapshot_is_written_is_in_the_next(tmp_path:
     async with queue:
         await nap.run(1.0)
         scribe, supervisor = queue._house.scribe, queue._house.supervisor
-        scribe.begin_snapshot(supervisor.machine.ledger, supervisor.clock.now())
+        scribe.snapshots.begin(supervisor.machine.ledger, supervisor.clock.now())
         await nap.run(0.0)
         await anyio.sleep(30)
         assert len(files.placed) == 2
@@ -274,7 +273,7 @@ async def test_closing_waits_for_the_snapshot_that_is_being_written(tmp_path: Pa
     nap = sleeper(queue)
     async with queue:
         await nap.run(1.0)
-        queue._house.scribe.begin_snapshot(queue._house.supervisor.machine.ledger, queue._house.supervisor.clock.now())
+        queue._house.scribe.snapshots.begin(queue._house.supervisor.machine.ledger, queue._house.supervisor.clock.now())
     assert len(files.placed) == 1
     async with JobQueue(tmp_path):
         pass

@@ -55,6 +55,7 @@ VERBS = (
     "rest", *("submit",) * 9, *("finish",) * 3, *("fail",) * 5, "fail_for_good", *("fail_with_delay",) * 2,
     *("snooze",) * 2, "quit", "park", "beat", "extend", *("progress",) * 3, "log", *("lend",) * 3, "take_back",
     *("cancel",) * 4, *("rerun",) * 3, "again", "stale", *("obey",) * 3, "set_workers", "bury", "register",
+    "withdraw",
     "drain", "halt", *("wait",) * 5, *("deadline",) * 7, "back", "late", "crash", "photo", *("take",) * 2,
 )  # fmt: skip
 """What may happen, as often as it stands here. The first is nothing: zeros shrink to it."""
@@ -251,6 +252,8 @@ class World:
                 yield c.SetWorkers(1 + a % 4)
             case "bury":
                 yield self._bury(1 + a % 8)
+            case "withdraw" if self.ids:
+                yield self._withdraw(self._pick_id(a), self._pick_id(b))
             case "register":
                 yield c.Register((LATER, KNOWN, LATER)[: 1 + a % 3])
             case "drain" if a % 4 == 0:
@@ -276,6 +279,12 @@ class World:
         run = self.runs.pop(worker, None)
         self.ghosts += [run] if run else []
         return c.Bury(worker, "a bug")
+
+    def _withdraw(self, *job_ids: str) -> c.Withdraw:
+        for worker, run in list(self.runs.items()):
+            if run.job_id in job_ids:
+                self.ghosts.append(self.runs.pop(worker))
+        return c.Withdraw(job_ids)
 
     def _stale(self, a: int, b: int) -> Iterator[c.Command]:
         if self.ids:

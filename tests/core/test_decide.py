@@ -26,6 +26,7 @@ from .driver import make_report
 
 NO_JITTER = Retry(max_attempts=3, delay=1.0, backoff="fixed", jitter=0.0)
 BAD = Failure(Reason.ERROR, "ValueError", "no", at=3.0)
+BAD_PAYLOAD = Failure(Reason.BAD_PAYLOAD, "Misfit", "no", at=3.0)
 
 
 class House:
@@ -655,6 +656,37 @@ def test_a_rerun_of_what_has_not_ended_is_refused() -> None:
     assert (answer.state, answer.verb) == ("running", "rerun")
 
 
+def test_what_lived_only_in_memory_is_dropped_at_the_next_start_whatever_it_was_doing() -> None:
+    house = House()
+    ephemeral = [c.NewJob(name, "a lambda", b"", JobOptions(), ephemeral=True) for name in ("ended", "runs", "waits")]
+    house.ask(c.Submit((ephemeral[0],)))
+    house.ask(c.Finish("ended", 1, b"1"))
+    house.ask(c.Submit(tuple(ephemeral[1:])))
+    house.ask(c.Submit((c.NewJob("kept", "mail", b"[]", JobOptions()),)))
+    found = House(house.machine.ledger)
+    assert names(found.ask(c.Recover()))[:3] == ["Dropped"] * 3
+    assert list(found.machine.ledger.jobs) == ["kept"]
+    assert (found.machine.ledger.seq, found.machine.ledger.removed) == (4, 3)
+
+
+def test_a_parked_job_that_lived_only_in_memory_is_dropped_and_not_unparked() -> None:
+    house = House()
+    house.ask(c.Submit((c.NewJob("a", "a lambda", b"", JobOptions(), ephemeral=True),)))
+    house.ask(c.Park("a", 1, BAD_PAYLOAD))
+    assert names(House(house.machine.ledger).ask(c.Recover()))[:1] == ["Dropped"]
+
+
+def test_a_submission_that_was_withdrawn_is_as_if_it_had_not_been() -> None:
+    house = House()
+    house.ask(c.Submit((c.NewJob("a", "mail", b"[]", JobOptions()), c.NewJob("b", "mail", b"[]", JobOptions()))))
+    step = house.ask(c.Withdraw(("a", "b", "b", "c")))
+    assert names(step) == ["Dropped", "Dropped"]
+    assert (step.answers, step.ended) == ([None], [])
+    assert house.machine.roster.idle == [1], "the run that was planned is off"
+    assert house.ask(c.Finish("a", 1, b"1")).answers == [False]
+    assert not house.machine.ledger.jobs
+
+
 def test_a_rerun_of_an_ephemeral_job_is_refused() -> None:
     house = House()
     house.ask(c.Submit((c.NewJob("a", "a lambda", b"", JobOptions(), ephemeral=True),)))
@@ -799,3 +831,23 @@ def test_the_end_of_a_run_takes_its_slot_back() -> None:
     house.report("lend")
     assert names(house.report("finish")) == ["Succeeded", "Retire"]
     assert house.machine.roster.lent == 0
+
+
+# -- runs that are held until their start is written -------------------------------------------------
+
+
+def test_limits_of_a_held_run_count_from_its_beginning() -> None:
+    house = House()
+    house.machine.roster.holds_runs = True
+    house.ask(c.Submit((c.NewJob("a", "mail", b"[]", JobOptions(timeout=5, heartbeat_timeout=3)),)))
+    assert house.machine.next_deadline() == inf
+    house.ask(c.Begin("a", 1), after=100.0)
+    assert house.machine.next_deadline() == house.now + 3
+    assert aborts(house.ask(after=3.0)) == [("a", Reason.HEARTBEAT, 10.0)]
+
+
+def test_deadline_of_a_held_run_counts_all_the_same() -> None:
+    house = House()
+    house.machine.roster.holds_runs = True
+    house.ask(c.Submit((c.NewJob("a", "mail", b"[]", JobOptions(deadline=5)),)))
+    assert aborts(house.ask(after=5.0)) == [("a", Reason.DEADLINE, 10.0)]

@@ -300,6 +300,7 @@ def test_a_cancel_that_was_accepted_ends_as_cancelled(history: History) -> None:
         for fact in turn.step.facts:
             if isinstance(fact, ENDS) and fact.job_id in accepted:
                 assert isinstance(fact, f.Cancelled)
+            if isinstance(fact, (*ENDS, f.Dropped)):
                 accepted.discard(fact.job_id)
 
     world = play(history, is_kept, may_batch=False)
@@ -309,7 +310,7 @@ def test_a_cancel_that_was_accepted_ends_as_cancelled(history: History) -> None:
 @LAW
 @given(histories())
 def test_the_first_final_state_wins(history: History) -> None:
-    """After a job's end nothing happens to it but a rerun or its removal; ``ended`` tells of each end once."""
+    """After a job's end nothing happens to it but that it is rerun or gone; ``ended`` tells of each end once."""
     ended: list[str] = []
 
     def is_told(world: World, turn: Turn) -> None:
@@ -322,7 +323,7 @@ def test_the_first_final_state_wins(history: History) -> None:
     over: set[str] = set()
     for fact in world.facts:
         if fact.job_id in over:
-            assert isinstance(fact, f.Requeued | f.Removed)
+            assert isinstance(fact, f.Requeued | f.Removed | f.Dropped)
             over.discard(fact.job_id)
         if isinstance(fact, ENDS):
             over.add(fact.job_id)

@@ -99,7 +99,11 @@ def test_every_stored_state_can_be_reached_and_left() -> None:
 
 def test_a_final_state_is_left_by_rerun_or_removal_only() -> None:
     kinds = {kind for state, kind in TRANSITIONS if state is not None and state.is_final}
-    assert kinds == {f.Requeued, f.Removed}
+    assert kinds == {f.Requeued, f.Removed, f.Dropped}
+
+
+def test_a_job_can_be_dropped_from_every_state() -> None:
+    assert {state for state, kind in TRANSITIONS if kind is f.Dropped} == set(STORED)
 
 
 def test_asking_the_table_changes_nothing() -> None:

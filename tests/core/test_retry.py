@@ -154,3 +154,9 @@ def test_a_type_is_named_by_module_and_qualified_name() -> None:
 def test_a_bad_option_is_refused(option: str, value: object) -> None:
     with pytest.raises(InvalidOption):
         Retry(**{option: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("names", [[f"a.b{n}" for n in range(65)], ["a." + "b" * 500], ["nodot"], [3]])
+def test_exception_types_that_a_rule_names_are_bounded(names: list[Any]) -> None:
+    with pytest.raises(InvalidOption, match="on/never"):
+        Retry(on=names)

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from actorq.errors import StoreError, StoreLocked
+from actorq.errors import StoreError, StoreFull, StoreLocked
 from actorq.store import files as module
 from actorq.store.files import DiskFiles, Entry, MediumError, boot_id
 
@@ -53,6 +53,20 @@ def test_a_short_write_is_completed(disk: DiskFiles, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
     put(disk, "a", b"eight by")
     assert read(disk, "a") == b"eight by"
+
+
+def test_a_directory_in_which_everybody_may_write_is_refused(disk: DiskFiles) -> None:
+    os.chmod(disk.where(), 0o777)  # noqa: PTH101, S103
+    with pytest.raises(StoreError, match="everybody may write there"):
+        disk.make_directory()
+
+
+def test_the_directory_of_another_user_is_refused(disk: DiskFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() == 0:  # what belongs to root, anybody may trust
+        os.chown(disk.where(), 12345, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    with pytest.raises(StoreError, match="belongs to another user"):
+        disk.make_directory()
 
 
 def test_missing_directories_are_made_and_present_ones_left_alone(tmp_path: Path) -> None:
@@ -151,12 +165,57 @@ def test_a_full_disk_and_a_failed_sync_are_told(disk: DiskFiles, monkeypatch: py
 
     with monkeypatch.context() as broken:
         broken.setattr(os, "write", fail)
-        broken.setattr(os, "fsync", fail)
+        broken.setattr(os, "fdatasync", fail)
         with pytest.raises(StoreError, match=r"cannot write it: No space .*; make room on the disk"):
             file.write(b"a")
         with pytest.raises(StoreError, match="cannot sync it"):
             file.sync()
     file.close()
+
+
+def test_a_full_disk_is_told_apart_from_a_broken_one(disk: DiskFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = disk.create("a")
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+
+        def fail(*args: object, number: int = number) -> None:
+            raise OSError(number, "no")
+
+        monkeypatch.setattr(os, "write", fail)
+        with pytest.raises(StoreError) as caught:
+            file.write(b"a")
+        assert isinstance(caught.value, StoreFull) is (number != errno.EIO)
+    file.close()
+
+
+def test_what_is_cut_is_gone_and_what_is_written_next_stands_there(disk: DiskFiles) -> None:
+    file = disk.create("a")
+    file.write(b"eight by")
+    file.cut(3)
+    file.write(b"!")
+    file.close()
+    assert read(disk, "a") == b"eig!"
+
+
+def test_the_beginning_of_a_file_can_be_overwritten(disk: DiskFiles) -> None:
+    file = disk.create("a")
+    file.write(b"eight by")
+    file.overwrite(b"EIGHT")
+    file.write(b"te")
+    file.close()
+    assert read(disk, "a") == b"EIGHT byte"
+
+
+def test_a_file_knows_whether_it_is_where_it_was_made(disk: DiskFiles) -> None:
+    file = disk.create("a")
+    assert file.is_in_place()
+    disk.rename("a", "b")
+    assert not file.is_in_place()
+    put(disk, "a")
+    assert not file.is_in_place(), "another one is there"
+    disk.rename("b", "a")
+    assert file.is_in_place()
+    file.close()
+    assert not file.is_in_place()
 
 
 def test_a_disk_that_cannot_read_is_told_apart_from_a_wrong_setting(

@@ -1,4 +1,4 @@
-"""For tests of code that uses the queue: a clock that the test owns.
+"""A clock that the test owns.
 
 Nothing in the queue sleeps but through its clock, so a test that owns the clock owns all of the queue's time:
 delays, retries, limits, heartbeats, retention and snapshots. ::
