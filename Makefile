@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench bench-quick fmt lint types docs drawings coverage clean
+.PHONY: help demo test check bench bench-quick fmt lint types docs drawings coverage crash soak clean
 
 
 help: ## Say what can be made
@@ -26,10 +26,10 @@ test: $(VENV)/.dev ## Run the tests on asyncio and trio  [ARGS="-k name"]
 check: lint types drawings coverage ## All that CI checks: format, lint, types, docs, examples, tests, coverage
 	@echo "All is well."
 
-bench: $(VENV)/.dev ## Measure, with the baseline in the same run  [ARGS="-k name"]
+bench: $(VENV)/.dev $(VENV)/.peers ## Measure, with baselines and peers in the same run  [ARGS="-k name"]
 	$(BIN)/pytest bench $(BENCH) $(ARGS)
 
-bench-quick: $(VENV)/.dev ## The same in about a minute, for orientation
+bench-quick: $(VENV)/.dev ## The same in two or three minutes, for orientation
 	$(BIN)/pytest bench $(BENCH) --quick $(ARGS)
 
 fmt: $(VENV)/.dev ## Format the code and mend what lint can mend
@@ -46,6 +46,15 @@ types: $(VENV)/.dev ## Check types with mypy and pyright, both strict
 
 docs: drawings ## Check that drawings are up to date and that code in the docs runs
 	$(BIN)/pytest tests/docs
+
+crash: $(VENV)/.dev ## Kill it, cut its power, break its disk, for an hour; as root, on Linux  [ARGS="-k name"]
+	@command -v strace mkfs.xfs >/dev/null || test "$$(id -u)" != 0 || \
+	    (apt-get update -qq && apt-get install -y -qq strace xfsprogs e2fsprogs)
+	ACTORQ_CRASH_ROUNDS=$${ACTORQ_CRASH_ROUNDS:-1000} ACTORQ_CRASH_CUTS=$${ACTORQ_CRASH_CUTS:-200} \
+	    $(BIN)/pytest tests/crashes -m "crash or not crash" -s $(ARGS)
+
+soak: $(VENV)/.dev ## Load with restarts: nothing grows  [MINUTES=10]
+	MINUTES=$${MINUTES:-10} $(BIN)/python tests/crashes/soak.py
 
 clean: ## Remove all that was made, .venv too
 	rm -rf $(VENV) build dist .benchmarks .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -66,7 +75,7 @@ coverage: $(VENV)/.dev
 
 
 # A stamp for each group of pyproject.toml: the demo need not wait for the tools of the developer.
-$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.peers: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
 	@echo "Setting up $(VENV) ($*), once …"
 	@$(BIN)/python -m pip install --quiet --editable . --group $*
 	@touch $@
