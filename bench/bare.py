@@ -8,12 +8,15 @@ import asyncio
 import heapq
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.util import find_spec
 from itertools import count
 from typing import Any, Final
 
 import trio
 
 WORKERS: Final = 8
+
+LOOPS: Final = ("asyncio", *(["uvloop"] if find_spec("uvloop") else []), "trio")
 
 Submit = Callable[..., Awaitable[Any]]
 """``await submit(fn, *args, priority=0)`` is the result; the least number is the most urgent."""

@@ -10,8 +10,7 @@ What was built before the race is taken out of the garbage collector's sight: co
 question (P9), and the small one would pay for the large.
 """
 
-import gc
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -26,9 +25,9 @@ from actorq.core.job import JobOptions, JobState
 from actorq.core.machine import Machine
 
 from .bare import open_bare
+from .load import A_DAY
 
 SMALL = 1_000
-A_DAY = 86_400.0
 LOW, HIGH = -10, 10
 PROMISE = {"promise": "≤ 1.5 × of 1,000", "at_most": 1.5}
 
@@ -42,18 +41,6 @@ def large(pick: Any) -> int:
 def loop() -> str:
     """The loop has no part in this question."""
     return "asyncio"
-
-
-@pytest.fixture
-def frozen_heap() -> Generator[Callable[[], None]]:
-    """Call it when all is built."""
-
-    def freeze() -> None:
-        gc.collect()
-        gc.freeze()
-
-    yield freeze
-    gc.unfreeze()
 
 
 # -- the machine, turned by hand ------------------------------------------------------------------------

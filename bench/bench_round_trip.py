@@ -15,10 +15,7 @@ from anyio.from_thread import BlockingPortal
 from actorq import JobQueue
 
 from .bare import WORKERS, open_bare
-
-
-async def echo(n: int) -> int:
-    return n
+from .load import echo
 
 
 async def make_trips(run: Callable[[int], Awaitable[int]], trips: int) -> list[float]:

@@ -8,37 +8,13 @@ can be checked; ours encodes the argument and the result, the floor hands over t
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import anyio
 import pytest
 from anyio.from_thread import BlockingPortal
 
 from actorq import JobQueue
 
 from .bare import WORKERS, Submit, open_bare
-
-IN_FLIGHT = 1_000
-
-Run = Callable[[int], Awaitable[int]]
-
-
-async def echo(n: int) -> int:
-    return n
-
-
-async def by_clients(run: Run, jobs: int) -> int:
-    """Return the sum of the results."""
-    total = 0
-
-    async def client(first: int) -> None:
-        nonlocal total
-        for n in range(first, jobs, IN_FLIGHT):
-            result = await run(n)  # only then may the total be read: there are a thousand of us
-            total += result
-
-    async with anyio.create_task_group() as clients:
-        for first in range(IN_FLIGHT):
-            clients.start_soon(client, first)
-    return total
+from .load import IN_FLIGHT, by_clients, echo
 
 
 async def bare_waves(submit: Submit, jobs: int) -> int:

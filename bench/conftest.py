@@ -5,21 +5,27 @@ with what is measured (:func:`race`), takes the best round of each, and tells th
 being slow; it fails if a result is wrong.
 """
 
+import gc
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Callable, Generator
 from importlib.metadata import version
-from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from attrs import asdict, field, frozen
 
-LOOPS: Final = ("asyncio", *(["uvloop"] if find_spec("uvloop") else []), "trio")
+from .bare import LOOPS
+from .disk import file_system, on_disk
+from .peers import PEERS
 
 FINDINGS = pytest.StashKey[list["Finding"]]()
+
+DISKS = pytest.StashKey[set[str]]()
 
 PACKAGES: Final = ("actorq", "anyio", "attrs", "cattrs", "orjson", "trio", "pytest-benchmark")
 
@@ -35,9 +41,13 @@ class Finding:
     unit: str
     promise: str = ""
     at_most: float | None = field(default=None, kw_only=True)
-    """The promise as a bound; of the ratio, or of ``ours``."""
+    """The promise as a bound; of the ratio, of ``ours``, or of what is ``extra``."""
+    at_least: float | None = field(default=None, kw_only=True)
+    """The same for a rate: more is better."""
     bounds: str = field(default="ratio", kw_only=True)
     ratio: float = field(init=False)
+    extra: float = field(init=False)
+    """What ours takes beyond the baseline."""
     is_kept: bool | None = field(init=False)
     """None: nothing was promised, it is for orientation."""
 
@@ -45,9 +55,16 @@ class Finding:
     def _ratio(self) -> float:
         return self.ours / self.base if self.base else float(self.ours)
 
+    @extra.default
+    def _extra(self) -> float:
+        return self.ours - self.base
+
     @is_kept.default
     def _is_kept(self) -> bool | None:
-        return None if self.at_most is None else getattr(self, self.bounds) <= self.at_most
+        figure = getattr(self, self.bounds)
+        if self.at_least is not None:
+            return figure >= self.at_least
+        return None if self.at_most is None else figure <= self.at_most
 
 
 # -- what benchmarks ask for ----------------------------------------------------------------------------
@@ -71,6 +88,17 @@ def portal(loop: str) -> Generator[BlockingPortal]:
     backend, options = ("asyncio", {"use_uvloop": True}) if loop == "uvloop" else (loop, {})
     with start_blocking_portal(backend, options) as running:
         yield running
+
+
+@pytest.fixture
+def disk(tmp_path: Path, benchmark: Any, pytestconfig: pytest.Config) -> Generator[Path]:
+    """A directory on a real disk, removed at the end; the file system is told beside the figures."""
+    above = on_disk(tmp_path, Path("/var/tmp"), Path.cwd())  # noqa: S108 - a directory of our own is made there
+    kind = file_system(above)
+    benchmark.extra_info["file_system"] = kind
+    pytestconfig.stash[DISKS].add(kind)
+    with tempfile.TemporaryDirectory(prefix="actorq-bench-", dir=above) as path:
+        yield Path(path)
 
 
 @pytest.fixture
@@ -103,6 +131,18 @@ def tell(benchmark: Any, pytestconfig: pytest.Config) -> Callable[..., None]:
     return put
 
 
+@pytest.fixture
+def frozen_heap() -> Generator[Callable[[], None]]:
+    """Call it when all is built: what collecting that costs is another question (P9)."""
+
+    def freeze() -> None:
+        gc.collect()
+        gc.freeze()
+
+    yield freeze
+    gc.unfreeze()
+
+
 # -- what pytest asks for -------------------------------------------------------------------------------
 
 
@@ -112,6 +152,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[FINDINGS] = []
+    config.stash[DISKS] = set()
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
@@ -128,6 +169,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     write(f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores")
     write(", ".join(f"{name} {number}" for name, number in versions().items()))
     write("load {:.1f} {:.1f} {:.1f}".format(*os.getloadavg()))
+    if disks := config.stash[DISKS]:
+        write(f"directories on {', '.join(sorted(disks))}")
     width = max(len(finding.case) for finding in findings)
     write(f"\n{'':4} {'':{width}} {'ours':>10} {'baseline':>10} {'':8} {'ratio':>7}   promise")
     for finding in findings:
@@ -140,4 +183,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def versions() -> dict[str, str]:
     """Return the versions of all that has a part in the figures."""
-    return {name: version(name) for name in (*PACKAGES, *(["uvloop"] if "uvloop" in LOOPS else []))}
+    return {name: version(name) for name in (*PACKAGES, *(["uvloop"] if "uvloop" in LOOPS else []), *PEERS)}

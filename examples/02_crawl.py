@@ -1,27 +1,28 @@
-"""The main job: crawl a folder, be killed in the middle, and come to the right end all the same.
+"""The main job: crawl a folder, be killed three times in the middle, and lose nothing.
 
 ``make demo``, or ``python examples/02_crawl.py [FOLDER]``; the folder is Python's own standard library if none
 is named. Each folder is a job. It submits a job for each file in it, large ones first, and one for each folder
 below. A file is read, hashed and, if it is Python, parsed and counted, in a thread. For show, some files fail at
 first and are retried, one is delayed, and one gets stuck until its missing heartbeat gives it away.
 
-The work is done by a child process. The parent shows how it gets on, kills it with SIGKILL around the middle and
-starts it again. The second child recovers from the last snapshot, at most some half a second old, and goes on.
-Why nothing is missing at the end, and nothing is there twice:
+The work is done by a child process. Its parent kills it with SIGKILL, three times, at random moments, and starts
+it again. All that the crawl does about that is to name a directory, ``JobQueue(HOME)``. Then two things hold:
 
-* A snapshot is the queue as it stood at one moment. So a folder that has succeeded in it has all its
-  children in it: they were accepted before the folder's job returned.
-* What was submitted after the snapshot is lost with the process. But the folder that submitted it had not
-  ended in that picture: its job runs again, and finds its children again. The root's id stands in a file; if even
-  the root is lost, the crawl begins anew.
-* Jobs run at least once, so a folder may run twice. Before it submits, it notes the ids of its children in
-  its own log, which is part of the picture; ``submit_many`` takes all of them or none. If the first child that
-  the note names is there, all are, and the folder has nothing left to do.
-* A file may be read twice as well. That does no harm: its job has one result, the last one.
+* A job is on the disk when ``submit`` or ``submit_many`` returns, and is never lost.
+* A job whose end anybody was told does not run again.
 
-A folder's result is the ids of its children, so all results hang on the root like leaves on a tree. The parent
-walks the same folder with a plain loop. Only if both come to the same digest, and every job that was
-ever submitted is accounted for, is the exit code 0. Hidden files, links and caches are left out.
+In between a job runs at least once: whatever the kill has interrupted begins anew. To read a file twice does no
+harm. But a folder must not submit its children twice, so before it does it notes the id of the first in its log.
+Things are written in the order in which they happen, and ``submit_many`` takes all or none: if that child is
+there, all are.
+
+The parent does not believe a word of this. The child tells it over a pipe which jobs were accepted, which runs
+begin and which ends were heard; it keeps that outside the queue, and compares it with what ``python -m actorq
+export`` finds in the directory at the end. It also walks the folder with a plain loop. Only if nothing is lost,
+nothing ran again after its end was heard, and both come to the same digest, is the exit code 0.
+
+``SEED=7 make demo`` repeats the choices of a run that has printed that seed. Hidden files, links and caches are
+left out; the rest of the folder must not change meanwhile.
 """
 
 import ast
@@ -29,6 +30,7 @@ import hashlib
 import json
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -39,16 +41,16 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass
-from functools import partial
+from datetime import datetime
 from pathlib import Path
 from zlib import crc32
 
 import anyio
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from actorq import JobContext, JobEvent, JobQueue, JobRecord, JobState, Retention, Retry
+from actorq import JobContext, JobEvent, JobHandle, JobQueue, Retention, Retry
 
 FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else sysconfig.get_paths()["stdlib"]).resolve()
 HOME, DELAYED, STUCK = sys.argv[2:] or (None, "", "")  # what the parent tells the child
@@ -58,10 +60,10 @@ LEFT_OUT = {"__pycache__", "site-packages", "dist-packages"}
 queue = JobQueue(
     HOME,
     workers=8,
-    snapshot_interval=0.5,
     max_pending=1_000_000,
-    retention=Retention(count=1_000_000),  # the results are wanted at the end
+    retention=Retention(age_s=86_400, count=1_000_000),  # the results are wanted at the end
 )
+retry = Retry(max_attempts=5, delay=0.2)
 
 
 # ── the jobs ─────────────────────────────────────────────────────────────────────────────────────
@@ -79,28 +81,27 @@ class Page:
     classes: int = 0
 
 
-@queue.task(name="crawl", context=True, retry=Retry(max_attempts=5, delay=0.2))
-async def crawl(job: JobContext, folder: str, skip: int = 0) -> list[str]:
-    """Submit the files and folders in this folder; return the ids of their jobs."""
-    me = await queue.get(job.job_id)
-    noted = me.log[-1].data["children"] if me.log else []
-    if noted and await queue.get(noted[0]):
-        return noted  # a run before this one has submitted them
+@queue.task(name="crawl", context=True, retry=retry)
+async def crawl(job: JobContext, folder: str, skip: int = 0) -> None:
+    """Submit the files and folders in this folder."""
+    tell("begins", job.job_id, job.claim)
+    log = (await queue.get(job.job_id)).log
+    if log and await queue.get(log[-1].data["first"]):
+        return  # a run before this one has submitted them
 
     entries = sorted(entries_of(FOLDER / folder), key=lambda entry: entry.name)[skip:]
     children = [request_for(f"{folder}{entry.name}", entry) for entry in entries[:BATCH]]
     if len(entries) > BATCH:
         children.append(crawl.build(folder, skip + BATCH))
-
-    ids = [child.id for child in children]
-    job.log("submits", children=ids)
-    await crawl.submit_many(children)
-    return ids
+    if children:
+        job.log("submits", first=children[0].id)
+        tell_accepted(await queue.submit_many(children))
 
 
-@queue.task(name="read", context=True, retry=Retry(max_attempts=5, delay=0.2), heartbeat_timeout=2, grace=5)
+@queue.task(name="read", context=True, retry=retry, heartbeat_timeout=3, grace=5)
 def read(job: JobContext, path: str) -> Page:
     """Read one file. A plain ``def``: it runs in a thread, and the event loop stays free."""
+    tell("begins", job.job_id, job.claim)
     if job.attempt == 1 and path == STUCK:
         while job.cancel_reason is None:  # says nothing, does nothing, until it is told to stop
             time.sleep(0.05)
@@ -161,89 +162,59 @@ def count_code(page: Page, source: bytes) -> Page:
 
 
 async def live() -> None:
-    """Begin the crawl or go on with it; tell the parent all along, and hand it all results at the end."""
-    async with queue:
-        tell("opened", jobs=(await queue.stats()).submitted)
-        async with anyio.create_task_group() as telling:
-            telling.start_soon(tell_counts)
-            telling.start_soon(tell_troubles)
-            root_id = await begin()
-            await queue.join()
-            telling.cancel_scope.cancel()
-        tell("report", **await report(root_id))
-
-
-async def begin() -> str:
-    """Submit the root, unless a life before this one has done so and it is in the snapshot."""
-    note = anyio.Path(HOME, "root-id")
-    root_id = await note.read_text() if await note.exists() else ""
-    if await queue.get(root_id):
-        return root_id
-    root = crawl.build("")
-    await note.write_text(root.id)
-    await crawl.submit_many([root])
-    return root.id
-
-
-async def tell_counts() -> None:
-    while True:
+    """Begin the crawl, or go on with it, to its end."""
+    async with anyio.create_task_group() as beside, queue:
+        beside.start_soon(tell_events)  # until the queue is closed
         stats = await queue.stats()
-        tell("counts", jobs=stats.submitted, done=stats.submitted - stats.live, saved=stats.snapshot_fact)
-        await anyio.sleep(0.05)
+        tell("found", stats.submitted, stats.submitted - stats.live)
+        if not stats.submitted:
+            tell_accepted([await crawl.submit("")])
+        await queue.join()
 
 
-async def tell_troubles() -> None:
-    """Follow the queue's events, from the first that this life can know of."""
+async def tell_events() -> None:
+    """Follow the queue's events, from the first of this life: what one is told is on the disk."""
     async with queue.watch(after=0) as events:
         async for event in events:
-            if isinstance(event, JobEvent) and event.name in ("stalled", "interrupted", "failed"):
+            if not isinstance(event, JobEvent):
+                continue  # those of former lives are not remembered
+            if event.is_end:
+                tell("ended", event.job_id)
+            if event.name in ("stalled", "failed"):
                 record = await queue.get(event.job_id)
-                tell("trouble", event=event.name, what=f"{record.task} {record.args[0]}")
+                tell("trouble", f"{event.name}: {record.task} {record.args[0][:200]}")
 
 
-async def report(root_id: str) -> dict:
-    """Collect all jobs, from the root to the leaves."""
-    records: list[JobRecord] = []
-    todo = [root_id]
-    while todo:
-        record = await queue.get(todo.pop())
-        records.append(record)
-        if record.task == "crawl":
-            todo += record.result or []
-    stats = await queue.stats()
-    runs = [attempt for record in records for attempt in record.attempts]
-    return {
-        "pages": [record.result for record in records if record.task == "read" and record.result],
-        "in_the_tree": len(records),
-        "submitted": stats.submitted,
-        "removed": stats.removed,
-        "counts": stats.counts,
-        "retries": sum(run.outcome == "retry_scheduled" for run in runs),
-        "silent": sum(run.error is not None and run.error.reason == "heartbeat" for run in runs),
-        "interruptions": sum(record.interruptions for record in records),
-        "waits": [(record.started_at - record.due_at).total_seconds() for record in records],
-        "runs": [(record.ended_at - record.started_at).total_seconds() for record in records],
-    }
+def tell_accepted(handles: Iterable[JobHandle]) -> None:
+    for handle in handles:
+        tell("accepted", handle.id)
 
 
-def tell(kind: str, **news: object) -> None:
-    print(json.dumps({"kind": kind, **news}), flush=True)
+def tell(*news: object) -> None:
+    """Tell the parent, at once: a line so short gets into a pipe as a whole, or not at all."""
+    os.write(sys.stdout.fileno(), json.dumps(news).encode() + b"\n")
 
 
-# ── the parent ───────────────────────────────────────────────────────────────────────────────────
+# ── the parent: it kills, and keeps count ────────────────────────────────────────────────────────
+
+KILLS = 3
+SEED = int(os.environ.get("SEED") or random.randrange(10_000))
 
 
 def main() -> int:
-    """Have the folder crawled, kill the crawl, have it go on; return the exit code."""
-    console = Console()
+    """Have the folder crawled, kill the crawl again and again, have it go on; return the exit code."""
+    console = Console(highlight=False, markup=False)
     files, job_count = look_around()
-    if len(files) < 2:
-        console.print(f"{FOLDER} has {len(files)} files: too few to show anything.", markup=False)
+    if len(files) <= KILLS:
+        console.print(f"{FOLDER} has {len(files)} files: too few to show anything.")
         return 1
-    delayed, stuck = random.sample(files, 2)
-    say = partial(console.print, highlight=False, markup=False)
-    say(f"Crawling {FOLDER}: {len(files):,} files")
-    say(f"  to be delayed: read {delayed}\n  to get stuck: read {stuck}")
+    chance = random.Random(SEED)
+    delayed, stuck = chance.sample(files, 2)
+    # A crawl must be alive to be killed; the stuck file alone keeps the smallest one alive for three seconds.
+    moments = sorted(chance.sample(range(1, max(KILLS + 1, job_count * 9 // 10)), KILLS))
+    console.print(f"Crawling {FOLDER}: {len(files):,} files; SEED={SEED}")
+    console.print(f"  to be delayed: read {delayed}\n  to get stuck: read {stuck}")
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with (
         ThreadPoolExecutor(1) as beside,
@@ -251,53 +222,82 @@ def main() -> int:
         Progress(*columns, console=console) as bar,
     ):
         plain = beside.submit(plain_walk, files)
-        show = Show(bar, bar.add_task("first life", total=job_count))
         began_at = time.monotonic()
+        witness = Witness(bar, job_count)
         command = [sys.executable, __file__, str(FOLDER), home, delayed, stuck]
-        show.life(command, kill_at=job_count * random.uniform(0.4, 0.6))
-        bar.update(show.task, description="second life")
-        found = show.life(command)
+        for moment in moments:
+            witness.life(command, kill_at=moment, linger=chance.uniform(0, 0.02))
+        code = witness.life(command)
         seconds = time.monotonic() - began_at
-        if found is None or not show.was_killed:
-            console.print("[red]That was not two lives: see above.")
-            return 1
-        bar.update(show.task, completed=job_count)
         bar.stop()
-        console.print("Comparing with a plain walk …")
+        if code != 0 or witness.kills != KILLS:
+            console.print("That was not as it should have been: see above.", style="red")
+            return 1
+        console.print("Comparing with the directory, and with a plain walk …")
+        jobs = export(home)
         expected = plain.result()
-    return judge(console, found, expected, seconds)
+    show_figures(console, jobs, witness, seconds)
+    return judge(console, jobs, job_count, witness, expected)
 
 
-class Show:
-    """Runs a life of the crawl, and shows what it tells."""
+class Witness:
+    """Lets a child live and die, and remembers what it has told."""
 
-    def __init__(self, bar: Progress, task: TaskID) -> None:
-        self.bar = bar
-        self.task = task
-        self.jobs = 0
-        self.was_killed = False
+    def __init__(self, bar: Progress, job_count: int) -> None:
+        self.kills = 0
+        self.found: list[tuple[int, int]] = []  # by each life: jobs, and how many of them had ended
+        self.accepted: set[str] = set()
+        self.ended: set[str] = set()
+        self.claims: set[tuple[str, int]] = set()
+        self.claimed_twice: list[str] = []
+        self.ran_after_end: list[str] = []
+        self.done = 0
+        self._has_begun = False
+        self._bar = bar
+        self._task = bar.add_task("", total=job_count)
 
-    def life(self, command: list[str], kill_at: float = float("inf")) -> dict | None:
-        """Return the report, or None if the process was killed, or died, before it had made one."""
-        say = partial(self.bar.console.print, highlight=False, markup=False)
+    def life(self, command: list[str], kill_at: float = float("inf"), linger: float = 0.0) -> int:
+        """Let a child live, and kill it a moment after so many jobs were done; return its exit code."""
+        self._has_begun = is_killed = False
+        self._bar.update(self._task, description=f"life {len(self.found) + 1}")
         with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as child:  # noqa: S603 - this very file
-            for line in child.stdout:
-                match json.loads(line):
-                    case {"kind": "opened", "jobs": jobs} if self.jobs:
-                        say(f"It is back, and knows {jobs:,} jobs; {self.jobs - jobs:,} or more are to be found again.")
-                    case {"kind": "counts", "jobs": jobs, "done": done, "saved": saved}:
-                        self.jobs = jobs
-                        self.bar.update(self.task, completed=done)
-                        if done >= kill_at and saved:
-                            child.kill()
-                            self.was_killed = True
-                            say(f"Killed with SIGKILL: {self.jobs:,} jobs submitted, {done:,} of them done.")
-                            return None
-                    case {"kind": "trouble", "event": event, "what": what}:
-                        say(f"  {event}: {what}")
-                    case {"kind": "report", **found}:
-                        return found
-        return None
+            for line in child.stdout:  # to the last one: what it told before it was killed counts
+                self.hear(*json.loads(line))
+                if self.done >= kill_at and self._has_begun and not is_killed:
+                    time.sleep(linger)
+                    child.kill()
+                    is_killed = True
+        if child.returncode == -signal.SIGKILL:
+            self.kills += 1
+            self.say(f"Killed with SIGKILL: {len(self.accepted):,} jobs accepted, {len(self.ended):,} ends heard.")
+        return child.returncode
+
+    def hear(self, what: str, *news) -> None:
+        """Keep the news, and see at once if a job runs that should not."""
+        match what, *news:
+            case "found", jobs, done:
+                self.found.append((jobs, done))
+                self.done = done
+                if self.kills:
+                    self.say(f"It is back, and has found {jobs:,} jobs again, {done:,} of them done.")
+            case "accepted", job_id:
+                self.accepted.add(job_id)
+            case "begins", job_id, claim:
+                if job_id in self.ended:
+                    self.ran_after_end.append(job_id)
+                if (job_id, claim) in self.claims:
+                    self.claimed_twice.append(job_id)
+                self.claims.add((job_id, claim))
+                self._has_begun = True
+            case "ended", job_id:
+                self.ended.add(job_id)
+                self.done += 1
+                self._bar.update(self._task, completed=self.done)
+            case "trouble", trouble:
+                self.say(f"  {trouble}")
+
+    def say(self, text: str) -> None:
+        self._bar.console.print(text)
 
 
 def look_around() -> tuple[list[str], int]:
@@ -310,7 +310,7 @@ def look_around() -> tuple[list[str], int]:
         wanted = [here / name for name in names if is_wanted(name) and is_plain(here / name)]
         files += [path.relative_to(FOLDER).as_posix() for path in wanted]
         job_count += len(wanted) + max(1, -(-len(folders + wanted) // BATCH))
-    return files, job_count
+    return sorted(files), job_count
 
 
 def is_plain(path: Path) -> bool:
@@ -322,41 +322,85 @@ def plain_walk(files: Iterable[str]) -> list[Page]:
     return [read_page(path) for path in files]
 
 
+# ── the proof ────────────────────────────────────────────────────────────────────────────────────
+
+
+def export(home: str) -> dict[str, dict]:
+    """Return all jobs that are in the directory, by their ids, as another process finds them."""
+    command = [sys.executable, "-m", "actorq", "export", home]
+    lines = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()  # noqa: S603
+    jobs = [json.loads(line) for line in lines]
+    return {job["id"]: job for job in jobs}
+
+
+def show_figures(console: Console, jobs: dict[str, dict], witness: Witness, seconds: float) -> None:
+    """Show what there was to do."""
+    runs = [run for job in jobs.values() for run in job["attempts"]]
+    pages = pages_of(jobs)
+    table = Table("the work", "", title=f"One crawl, {len(witness.found)} lives, {seconds:.1f} s")
+    table.columns[1].justify = "right"
+    for name in ("files", "size", "lines", "functions", "classes"):
+        total = len(pages) if name == "files" else sum(asdict(page)[name] for page in pages)
+        table.add_row("bytes" if name == "size" else name, f"{total:,}")
+    table.add_section()
+    table.add_row("runs", f"{len(witness.claims):,}")
+    table.add_row("  failed, and retried", f"{sum(run['outcome'] == 'retry_scheduled' for run in runs):,}")
+    table.add_row(
+        "    for their silence", f"{sum(run['error']['reason'] == 'heartbeat' for run in runs if run['error']):,}"
+    )
+    table.add_row("  interrupted by a kill", f"{sum(run['outcome'] == 'interrupted' for run in runs):,}")
+    for name, since, until in (("wait", "due_at", "started_at"), ("run", "started_at", "ended_at")):
+        times = [seconds_between(job[since], job[until]) for job in jobs.values() if job[until]]
+        p50, p99 = percentiles(times)
+        table.add_row(f"{name} time, p50 and p99", f"{p50 * 1000:,.1f} ms  {p99 * 1000:,.1f} ms")
+    table.add_row("jobs a second", f"{len(jobs) / seconds:,.0f}")
+    console.print(table)
+
+
+def judge(console: Console, jobs: dict[str, dict], job_count: int, witness: Witness, expected: Iterable[Page]) -> int:
+    """Compare what was told with what is there; return the exit code."""
+    succeeded = {job["id"] for job in jobs.values() if job["state"] == "succeeded"}
+    lost = (witness.accepted | witness.ended) - succeeded
+    table = Table("the promises", "", title="What was told, and what is there")
+    table.columns[1].justify = "right"
+    table.add_row("jobs accepted", f"{len(witness.accepted):,}")
+    table.add_row("ends heard", f"{len(witness.ended):,}")
+    table.add_row("kills", f"{witness.kills}")
+    for life, (found, done) in enumerate(witness.found[1:], 2):
+        table.add_row(f"  jobs found again by life {life}", f"{found:,}")
+        table.add_row("    of them done", f"{done:,}")
+    table.add_row("jobs in the directory", f"{len(jobs):,}", end_section=True)
+    table.add_row("lost", f"{len(lost):,}")
+    table.add_row("run again after the end was heard", f"{len(witness.ran_after_end):,}")
+    table.add_row("run twice under one claim", f"{len(witness.claimed_twice):,}")
+    console.print(table)
+
+    digests = {"crawl": digest(pages_of(jobs)), "plain": digest(expected)}
+    for name, value in digests.items():
+        console.print(f"{name}  {value}")
+    checks = {
+        "No job that was accepted is lost": not lost,
+        "no job ran after its end was heard": not witness.ran_after_end,
+        "no claim was given twice": not witness.claimed_twice,
+        "every file and folder is one job that succeeded": len(jobs) == len(succeeded) == job_count,
+        "the digests are equal": digests["crawl"] == digests["plain"],
+    }
+    for check, holds in checks.items():
+        console.print(f"{'✓' if holds else '✗ NOT TRUE:'} {check}", style="green" if holds else "red")
+    return 0 if all(checks.values()) else 1
+
+
+def pages_of(jobs: dict[str, dict]) -> list[Page]:
+    return [Page(**job["result"]) for job in jobs.values() if job["task"] == "read" and job["result"]]
+
+
 def digest(pages: Iterable[Page]) -> str:
     rows = sorted(astuple(page) for page in pages)
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def judge(console: Console, found: dict, expected: list[Page], seconds: float) -> int:
-    """Show the figures and the proof; return the exit code."""
-    pages = [Page(**page) for page in found["pages"]]
-    accounted = sum(found["counts"].values()) + found["removed"]
-    balances = found["submitted"] == accounted == found["in_the_tree"] == found["counts"][JobState.SUCCEEDED]
-    is_proven = digest(pages) == digest(expected)
-
-    figures = Table("the crawl", "", title="One crawl, two lives")
-    figures.columns[1].justify = "right"
-    figures.add_row("jobs submitted", f"{found['submitted']:,}")
-    for state, count in {**found["counts"], "removed": found["removed"]}.items():
-        figures.add_row(f"  {state}", f"{count:,}")
-    figures.add_row("  together", f"{accounted:,}", end_section=True)
-    for name in ("retries", "silent", "interruptions"):
-        figures.add_row({"silent": "  of them for silence"}.get(name, name), f"{found[name]:,}")
-    for name in ("waits", "runs"):
-        p50, p99 = percentiles(found[name])
-        figures.add_row(f"{name.removesuffix('s')} time, p50 and p99", f"{p50 * 1000:,.1f} ms  {p99 * 1000:,.1f} ms")
-    figures.add_row("jobs a second", f"{found['submitted'] / seconds:,.0f}", end_section=True)
-    for name in ("files", "size", "lines", "functions", "classes"):
-        total = len(pages) if name == "files" else sum(asdict(page)[name] for page in pages)
-        figures.add_row("bytes" if name == "size" else name, f"{total:,}")
-    console.print(figures)
-
-    console.print(f"crawl  {digest(pages)}\nplain  {digest(expected)}", highlight=False)
-    console.print(
-        f"{'[green]The digests are equal' if is_proven else '[red]THE DIGESTS DIFFER'}, "
-        f"{'[green]and the counts balance.' if balances else '[red]AND THE COUNTS DO NOT BALANCE.'} {seconds:.1f} s."
-    )
-    return 0 if is_proven and balances else 1
+def seconds_between(since: str, until: str) -> float:
+    return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds()
 
 
 def percentiles(times: list[float]) -> tuple[float, float]:
