@@ -48,8 +48,8 @@ docs: drawings ## Check that drawings are up to date and that code in the docs r
 	$(BIN)/pytest tests/docs
 
 crash: $(VENV)/.dev ## Kill it, cut its power, break its disk, for an hour; as root, on Linux  [ARGS="-k name"]
-	@command -v strace mkfs.xfs >/dev/null || test "$$(id -u)" != 0 || \
-	    (apt-get update -qq && apt-get install -y -qq strace xfsprogs e2fsprogs)
+	@test -x /usr/bin/strace -a -x /sbin/mkfs.xfs || test "$$(id -u)" != 0 || \
+	    (apt-get update -qq && apt-get install -y -qq strace xfsprogs)
 	ACTORQ_CRASH_ROUNDS=$${ACTORQ_CRASH_ROUNDS:-1000} ACTORQ_CRASH_CUTS=$${ACTORQ_CRASH_CUTS:-200} \
 	    $(BIN)/pytest tests/crashes -m "crash or not crash" -s $(ARGS)
 

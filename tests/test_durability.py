@@ -642,6 +642,25 @@ async def test_failed_sync_is_told_to_all_who_wait_and_nothing_is_acknowledged_a
         await queue.join()
 
 
+async def test_end_that_came_when_the_disk_had_failed_is_never_told() -> None:
+    files = SlowFiles()
+    queue = make(files)
+    await queue.__aenter__()
+    before, after = await queue.work.submit(1, nap=1.0), await queue.work.submit(2, nap=5.0)
+    files.sync_error = StoreError("/disk", "cannot sync it: Input/output error.")
+    await anyio.sleep(10)
+    while (await queue.stats()).store_error is None:
+        await a_moment()
+    await anyio.sleep(10)
+    for handle in (before, after):
+        with pytest.raises(StoreFailed):
+            await handle.wait()
+        with pytest.raises(StoreFailed):
+            await handle.record()
+    with pytest.raises(StoreFailed):
+        await queue.close()
+
+
 async def test_what_runs_when_the_disk_fails_comes_to_its_end_and_nothing_more_begins() -> None:
     files = SlowFiles()
     queue = make(files, workers=1)

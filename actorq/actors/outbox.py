@@ -121,10 +121,10 @@ class Outbox:
         return None
 
     def drain(self) -> tuple[list[e.Dispatch], list[Parcel]]:
-        """Return all that is held, and hold it no more: nothing will be written any more."""
+        """Return all that is held, and hold it no more: nothing will be written any more. What is hidden stays so."""
         runs = [run for _, run in (*self._to_accept, *self._to_run)]
         parcels = list(self._to_tell)
-        for held in (self._to_accept, self._to_run, self._to_tell, self._accepted, self._ended, self._touched):
+        for held in (self._to_accept, self._to_run, self._to_tell, self._accepted, self._touched):
             held.clear()
         return runs, parcels
 

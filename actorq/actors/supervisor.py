@@ -224,7 +224,9 @@ class Supervisor:
 
     def attach(self, waiter: Waiter, job_id: str) -> None:
         """Let the waiter hear the end of the job, or of the queue; at once, if it has come."""
-        if not self.is_live(job_id):
+        if self.scribe.failure is not None:  # an end that is known here may not be kept
+            waiter.hear(Ended(job_id, error=self.scribe.failure))
+        elif not self.is_live(job_id):
             waiter.hear(Ended(job_id, copy(self.job(job_id))))
         elif self.trouble is not None:
             waiter.hear(Ended(job_id, error=self.trouble))

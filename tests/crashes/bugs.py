@@ -45,6 +45,18 @@ def compact_in_thread() -> None:
     sys.frozen = True  # type: ignore[attr-defined]
 
 
+def tell_syncs(tell: Callable[..., None]) -> None:
+    """Say when a sync of the journal begins, and when it has ended."""
+    sync = Journal.sync
+
+    def sync_and_tell(journal: Journal) -> None:
+        tell("syncing")
+        sync(journal)
+        tell("synced")
+
+    Journal.sync = sync_and_tell  # type: ignore[method-assign]
+
+
 # -- planted bugs ----------------------------------------------------------------------------------
 
 

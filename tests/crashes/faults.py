@@ -44,7 +44,7 @@ class Told(Life):
         """Let it do these, and return what it has said meanwhile."""
         self._step += 1
         assert self.process.stdin is not None
-        before = len(list(self.lines()))
+        before = len(self.lines())
         self.process.stdin.write("".join(f"{command}\n" for command in (*commands, f"step {self._step}")).encode())
         self.process.stdin.flush()
         if not self.listen(WAIT_S, until=f"said {self._step}\n".encode()):

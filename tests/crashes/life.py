@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +40,7 @@ class Life:
         os.set_blocking(self._out, False)
         self._chunks: list[tuple[float, bytes]] = []
         self._promised: float | None = None
+        self._by_sync = False
         self._ended_before = False
         self._is_handed_over = False
         self.is_killed = False
@@ -76,10 +77,9 @@ class Life:
         self._promised = time.monotonic()
         self._ended_before = self.process.poll() is not None
 
-    def promised_until(self, seconds: float) -> None:
-        """Take only what was said up to so many seconds before the last :meth:`drain` for a promise."""
-        assert self._promised is not None
-        self._promised -= seconds
+    def promise_by_sync(self) -> None:
+        """Take only what was said before the last sync that it told of for a promise."""
+        self._by_sync = True
 
     def _read(self) -> bytes | None:
         try:
@@ -116,14 +116,19 @@ class Life:
 
     # -- what it has said ----------------------------------------------------------------------------
 
-    def lines(self) -> Iterator[tuple[str, bool]]:
-        """Yield each whole line, and whether it is a promise."""
+    def lines(self) -> list[tuple[str, bool]]:
+        """Return each whole line, and whether it is a promise."""
+        lines: list[tuple[str, bool]] = []
         rest = b""
         for at, chunk in self._chunks:
             *whole, rest = (rest + chunk).split(b"\n")
             is_promise = self._promised is None or at <= self._promised
-            for line in whole:
-                yield line.decode(), is_promise
+            lines += [(line.decode(), is_promise) for line in whole]
+        if not self._by_sync:
+            return lines
+        synced = max((n for n, line in enumerate(lines) if line == ("synced", True)), default=0)
+        begun = max((n for n, line in enumerate(lines[:synced]) if line == ("syncing", True)), default=0)
+        return [(line, n < begun) for n, (line, _) in enumerate(lines)]
 
     def hand_over(self, outside: Outside) -> None:
         """Tell the ledger outside what was said up to now, and forget it: a long life says much."""

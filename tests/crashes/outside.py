@@ -142,6 +142,12 @@ class Outside:
     def hear_unknown(self, *ids: str) -> None:
         """Learn that the queue does not know what has become of them: that promises nothing."""
 
+    def hear_syncing(self) -> None:
+        """Learn nothing of any job."""
+
+    def hear_synced(self) -> None:
+        """Learn nothing of any job."""
+
     def hear_stands(self, tasks: str, live: str, balance: str) -> None:
         self.last_report = f"{tasks} tasks, {live} live jobs, counts {balance}"
         if balance != "balanced":

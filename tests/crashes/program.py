@@ -10,6 +10,7 @@ about to ask, asks, and says what it was answered, on the standard output:
     ended ID STATE                                a waiter has heard it
     cancelling ID  cancelled ID
     rerunning ID   reran ID
+    syncing        synced                         the journal, if asked to
     stands TASKS LIVE balanced                    now and then, if asked to
     closing        closed                         in peace
 
@@ -27,7 +28,7 @@ import anyio
 import orjson
 from anyio.abc import TaskGroup
 from attrs import field, frozen
-from bugs import BUGS, SMALL, compact_in_thread, set_limits
+from bugs import BUGS, SMALL, compact_in_thread, set_limits, tell_syncs
 from telling import jobs_of, tell, tell_found
 
 from actorq import InvalidState, JobHandle, JobNotFound, JobQueue, JobState, QueueClosed, Retention, Retry, current_job
@@ -57,6 +58,7 @@ class Options:
     snapshot_interval: float = 0.5
     calm: float = 0.0
     """How long a client rests between two verbs, besides what it rests anyway."""
+    tells_syncs: bool = False
     reports: bool = False
     """Say now and then how it stands."""
     in_thread: bool = False
@@ -228,6 +230,8 @@ def grind(text: str, nap: float, fails: int) -> str:
 def main() -> None:
     options = Options(**orjson.loads(sys.argv[1]))
     set_limits(options.limits)
+    if options.tells_syncs:
+        tell_syncs(tell)
     if options.in_thread:
         compact_in_thread()
     if options.bug:
