@@ -35,6 +35,9 @@ ATTEMPTS_LIMIT: Final = 1_000_000
 FACTOR_LIMIT: Final = 1_000.0
 """The largest factor of an exponential backoff."""
 
+JITTER_LIMIT: Final = 1_000.0
+"""By how many times itself a wait may be lengthened by jitter at most."""
+
 PRIORITY_LIMIT: Final = 2**31
 """Priorities lie between minus and plus this."""
 
@@ -55,6 +58,24 @@ PROGRESS_INTERVAL_S: Final = 0.1
 
 FEED_HISTORY: Final = 10_000
 """Facts the feed remembers for those who watch; who falls further behind is told that he missed some."""
+
+LISTENERS_LIMIT: Final = 100
+"""Callbacks that a queue may have: each has a task of its own."""
+
+LISTENERS_CLOSE_S: Final = 1.0
+"""How long closing waits until the callbacks have heard what has happened; then they are cancelled."""
+
+METER_SLOTS: Final = 60
+"""The seconds of the last minute, and the minutes of the last hour, for which throughput is counted."""
+
+HISTOGRAM_ERROR: Final = 0.05
+"""How far a percentile of a duration may be off, as a part of it …"""
+
+HISTOGRAM_LEAST_S: Final = 1e-6
+"""… if it is longer than this; otherwise it is told as zero."""
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+"""Of a line in a job's log: those of ``logging``, from the least."""
 
 WORKERS_LIMIT: Final = 10_000
 """The most workers that a queue may have."""
@@ -122,6 +143,21 @@ FULL_RETRY_CAP_S: Final = 10.0
 NAME_LIMIT: Final = 200
 """Characters in the name of a task, a queue or a tag."""
 
+KEY_LIMIT: Final = 1_000
+"""Characters in the key of a job."""
+
+PAUSES_LIMIT: Final = 1_000
+"""Groups that may be paused at a time."""
+
+BULK_CHUNK: Final = 250
+"""Jobs that a verb over a filter deals with in one turn of the queue …"""
+
+BULK_REFUSED: Final = 1_000
+"""… and refusals that it tells one by one; the rest are counted."""
+
+EXPLAIN_LIMIT: Final = 10
+"""Jobs that an explanation names for each thing that stands in the way."""
+
 TYPES_LIMIT: Final = 64
 """Exception types that a retry rule may name on either side …"""
 
@@ -132,7 +168,13 @@ TAGS_LIMIT: Final = 64
 """Tags on one job."""
 
 SLICE_S: Final = 0.001
-"""The longest turn that taking a snapshot spends on the event loop."""
+"""The longest turn that taking a snapshot, or looking for jobs, spends on the event loop."""
+
+FIND_LIMIT: Final = 1_000
+"""Jobs on one page of what was found."""
+
+FILTER_LIMIT: Final = 1_000
+"""Names of one kind, or job ids, in a filter."""
 
 SNAPSHOT_INTERVAL_S: Final = 30.0
 """From the first change that the last snapshot does not have to the next snapshot, where there is no journal …"""
@@ -194,6 +236,15 @@ def text(option: str, value: object) -> str:
     return value[:TEXT_LIMIT]
 
 
+def name(option: str, value: object) -> str:
+    """Return ``value`` if it can be a name: a string of 1 to ``NAME_LIMIT`` characters; else raise InvalidOption."""
+    if not isinstance(value, str):
+        raise InvalidOption(option, value, "wants a string")
+    if not 0 < len(value) <= NAME_LIMIT:
+        raise InvalidOption(option, value[:200], f"must have 1 to {NAME_LIMIT} characters")
+    return value
+
+
 def number(option: str, value: object) -> float | None:
     """Return ``value`` if it is None or a finite number; otherwise raise InvalidOption."""
     if value is None:
@@ -226,14 +277,33 @@ def _positive(instance: Any, attribute: Attribute[Any], value: int) -> None:
     whole(attribute.name, value, 1, 2**53)
 
 
+def _retention(instance: Any, attribute: Attribute[Any], value: object) -> None:
+    del instance
+    if value is not None and not isinstance(value, Retention):
+        raise InvalidOption(attribute.name, value, "wants a Retention")
+
+
 @frozen
 class Retention:
-    """How long finished jobs are kept: by age and by count, for each final state by itself."""
+    """How long jobs that have ended are kept: by age and by count, for each final state by itself.
+
+    ``Retention(age_s=600, failed=Retention(age_s=604_800))`` keeps what failed for a week, and all else for ten
+    minutes.
+    """
 
     age_s: float = field(default=3600.0, validator=_seconds)
-    """Seconds after its end that a finished job can still be asked for."""
+    """Seconds after its end that a job can still be asked for."""
     count: int = field(default=10_000, validator=_count)
-    """Finished jobs kept in each final state; the oldest go first."""
+    """Jobs kept in each final state; those that ended first go first."""
+    succeeded: Retention | None = field(default=None, kw_only=True, validator=_retention)
+    failed: Retention | None = field(default=None, kw_only=True, validator=_retention)
+    dead_letter: Retention | None = field(default=None, kw_only=True, validator=_retention)
+    cancelled: Retention | None = field(default=None, kw_only=True, validator=_retention)
+
+    def of(self, state: str) -> Retention:
+        """Return what holds for this final state."""
+        own: Retention | None = getattr(self, state)
+        return self if own is None else own
 
 
 @frozen

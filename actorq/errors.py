@@ -5,10 +5,12 @@
     ActorqError
     ├── Refused                  asked at the wrong time or in the wrong way; nothing was changed
     │   ├── QueueFull            no room for more live jobs
+    │   ├── DuplicateJob         its key is held by another job
     │   ├── QueueClosed          not open yet, closing, or closed
     │   ├── WrongThread          called from a thread that is not the event loop's
     │   ├── PayloadError         an argument or a result that cannot be stored as JSON
     │   ├── InvalidOption        an option outside its range (also a ValueError)
+    │   ├── InvalidCursor        not the cursor of a page of this query (also a ValueError)
     │   └── UnstorableTask       a function without a name that a restart would find (also a ValueError)
     ├── JobError                 something about one job; carries ``job_id``
     │   ├── JobFailed            its attempts are used up, or a limit has passed
@@ -40,7 +42,9 @@ from __future__ import annotations
 __all__ = [
     "ActorqError",
     "CancelJob",
+    "DuplicateJob",
     "InternalError",
+    "InvalidCursor",
     "InvalidOption",
     "InvalidState",
     "JobCancelled",
@@ -91,6 +95,17 @@ class QueueFull(Refused):
         super().__init__(f"No room for {asked} more: {room} of max_pending={limit} are free. {advice}")
 
 
+class DuplicateJob(Refused):
+    """Job ``job_id`` of the same task holds the key ``key``, and ``why`` it cannot stand for the new one."""
+
+    def __init__(self, task: str, key: str, job_id: str, why: str) -> None:
+        self.task = task
+        self.key = key
+        self.job_id = job_id
+        self.why = why
+        super().__init__(f"Key {key!r} of task {task!r} is held by job {job_id}: {why}. Nothing was submitted.")
+
+
 class QueueClosed(Refused):
     """The queue does not take or answer this, because it is not open."""
 
@@ -131,6 +146,17 @@ class InvalidOption(Refused, ValueError):
         self.value = value
         self.why = why
         super().__init__(f"{option}={_shown(value)}: {why}.")
+
+
+class InvalidCursor(Refused, ValueError):
+    """The cursor ``cursor`` did not come with a page of this filter and order."""
+
+    def __init__(self, cursor: object) -> None:
+        self.cursor = cursor
+        super().__init__(
+            f"cursor={_shown(cursor)} is not of this query. Give the cursor of a Page as it is, with the same filter "
+            "and order; or none, to begin again."
+        )
 
 
 def _shown(value: object) -> str:

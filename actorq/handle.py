@@ -5,7 +5,7 @@ Dropping a handle never drops the job, and a waiter who gives up never hurts it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Generator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Generic, Protocol, Self, TypeVar, cast, overload
 
@@ -59,12 +59,12 @@ class Desk(Protocol):
         """Return the job's record."""
         ...
 
-    async def cancel(self, job_id: str, reason: str = "") -> bool:
+    async def cancel(self, which: str, /, reason: str = "") -> bool:
         """Cancel the job."""
         ...
 
     def watch_job(
-        self, job_id: str, after: int | None
+        self, job_id: str, names: Collection[str], after: int | None
     ) -> AbstractAsyncContextManager[AsyncIterator[JobEvent | EventsMissed]]:
         """Watch the job's events."""
         ...
@@ -133,9 +133,14 @@ class JobHandle(Generic[R_co]):
         """
         return await self.desk.cancel(self.id, reason)
 
-    def watch(self, *, after: int | None = None) -> AbstractAsyncContextManager[AsyncIterator[JobEvent | EventsMissed]]:
-        """Watch what happens to this job, until it ends; see :meth:`JobQueue.watch`."""
-        return self.desk.watch_job(self.id, after)
+    def watch(
+        self, *names: str, after: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[JobEvent | EventsMissed]]:
+        """Watch what happens to this job, until it ends; see :meth:`JobQueue.watch`.
+
+        With names, only events of these; it comes to its end with the job all the same.
+        """
+        return self.desk.watch_job(self.id, names, after)
 
     def _result_of(self, job: Job, cause: BaseException | None) -> Any:
         if job.state is JobState.SUCCEEDED:

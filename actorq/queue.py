@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from contextvars import copy_context
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 import anyio
 
+from actorq.actors import search
 from actorq.actors.clock import Clock, SystemClock
 from actorq.actors.context import running_attempt
-from actorq.actors.feed import Missed, Reader
+from actorq.actors.depth import depths, oldest_s
+from actorq.actors.feed import Reader
 from actorq.actors.house import House, Plan
+from actorq.actors.listeners import Listeners
 from actorq.actors.scribe import Keeping
 from actorq.actors.supervisor import Supervisor
 from actorq.actors.waiter import Waiter
@@ -36,10 +40,11 @@ from actorq.config import (
     Seconds,
     Settings,
     duration,
+    name,
     one_of,
-    text,
     whole,
 )
+from actorq.control import Control
 from actorq.core import commands as c
 from actorq.core.job import JobOptions
 from actorq.core.retry import Retry
@@ -47,18 +52,21 @@ from actorq.errors import (
     ActorqError,
     InvalidOption,
     InvalidState,
+    JobNotFound,
     QueueClosed,
     UnknownTask,
     UnstorableTask,
     WrongThread,
 )
-from actorq.event import EventsMissed, JobEvent, event_of
+from actorq.event import EventsMissed, JobEvent, check_names
+from actorq.explanation import Explanation
 from actorq.function import Function, check_name, name_of
 from actorq.handle import JobHandle
+from actorq.query import EVERYTHING, Filter, Order, Page
 from actorq.record import JobRecord, record_of
 from actorq.stats import QueueStats
-from actorq.store.files import DiskFiles, Files
-from actorq.task import ContextDecorator, Decorator, JobRequest, Task, TaskOptions, checked
+from actorq.store.files import RESERVED_NAMES, DiskFiles, Files
+from actorq.task import CallOptions, ContextDecorator, Decorator, JobRequest, Task, TaskOptions, checked, job_options
 
 __all__ = ["JobQueue"]
 
@@ -66,7 +74,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class JobQueue:
+class JobQueue(Control):
     """Durable background jobs inside an asyncio or trio application.
 
     Declare tasks with :meth:`task`, open the queue with ``async with``, and submit. It may be entered and left
@@ -89,6 +97,7 @@ class JobQueue:
         grace: Seconds = 10.0,
         retention: Retention | None = None,
         restarts: RestartBudget | None = None,
+        defaults: TaskOptions | None = None,
         on_unknown_task: OnUnknownTask = "park",
         recovery: Recovery = "strict",
         make_clock: Callable[[float], Clock] = SystemClock,
@@ -96,8 +105,9 @@ class JobQueue:
         """Describe the queue; nothing is touched until it is opened.
 
         Args:
-            path: a directory of its own; None keeps jobs in memory only.
-            name: for logs and errors.
+            path: a directory; None keeps jobs in memory only.
+            name: for logs and errors. A queue with a name of its own keeps its files in the directory of that name
+                within ``path``, so that many queues may share one tree.
             workers: how many jobs run at a time.
             files: in place of a path; for tests, see :mod:`actorq.testing`.
             durability: what a job that was accepted, and an end that was told, outlive. ``"fsync"``, the default
@@ -112,6 +122,7 @@ class JobQueue:
             grace: how long closing waits for jobs that are being cancelled; a shorter ``grace`` of a task stands.
             retention: how long jobs that have ended can be asked for.
             restarts: how many workers may be lost before the queue gives up.
+            defaults: options of all jobs, unless their group, their task or their call say otherwise.
             on_unknown_task: whether stored jobs of a task that is not declared wait for it, or fail.
             recovery: ``"strict"`` refuses damaged files; ``"salvage"`` keeps what can be read of them, and sets
                 them aside.
@@ -121,12 +132,12 @@ class JobQueue:
             InvalidOption: a value out of range.
         """
         self.name = check_name(name)
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else _directory(Path(path), name)
         if path == "":
             raise InvalidOption("path", path, "names no directory; None keeps jobs in memory")
         if path is not None and files is not None:
             raise InvalidOption("files", files, "stand in the place of a path; give one of the two")
-        files = DiskFiles(path) if path is not None else files
+        files = DiskFiles(self.path) if self.path is not None else files
         self.durability: Durability = durability or ("memory" if files is None else "fsync")
         if (files is None) != (one_of("durability", self.durability, DURABILITIES) == "memory"):
             raise InvalidOption("durability", self.durability, "'memory' wants no path, and all others one")
@@ -151,9 +162,15 @@ class JobQueue:
                 recovery,
             ),
             duration("drain_timeout", drain_timeout),
+            Listeners(name),
             make_clock,
         )
         self._functions: dict[str, Function] = {}
+        self._tasks: dict[str, Task[..., Any]] = {}
+        self._defaults = _task_options(defaults or {})
+        self._groups: dict[str, tuple[int | None, TaskOptions]] = {}
+        self.declarations = 0
+        """How often options were declared."""
         self._house: House | None = None
         self._is_opening = False
         self._was_open = False
@@ -180,7 +197,7 @@ class JobQueue:
             raise QueueClosed(self.name, "open already; a queue is opened once at a time")
         self._is_opening = True
         try:
-            self._house = await House.open(self._plan, self._functions, self)
+            self._house = await House.open(self._plan, self._functions, self, self._declared())
             self._was_open = True
         finally:
             self._is_opening = False
@@ -270,7 +287,7 @@ class JobQueue:
             UnstorableTask: the function has no name that a restart would find, or the name is taken.
             InvalidOption: a value out of range.
         """
-        known = checked(options, TaskOptions)
+        known = cast("CallOptions", checked(options, TaskOptions))
 
         def declare(fn: Callable[..., Any]) -> Task[..., Any]:
             function = Function(fn, check_name(name) if name is not None else name_of(fn), takes_context=context)
@@ -280,11 +297,48 @@ class JobQueue:
                 )
             task: Task[..., Any] = Task(self, function, known)
             self._functions[function.name] = function
+            self._tasks[function.name] = task
             if self._house is not None:
-                self._supervisor.tell(c.Register((function.name,)))
+                self._supervisor.tell(self._registration(task))
             return task
 
         return declare if fn is None else declare(fn)
+
+    def group(self, group: str, /, *, limit: int | None = None, **options: Unpack[TaskOptions]) -> None:
+        """Declare a group of jobs; or declare it anew.
+
+        Args:
+            group: its name, which jobs give as ``group=``.
+            limit: how many of its jobs may run at a time; None: as many as there are workers.
+            options: of its jobs, unless their task or their call say otherwise.
+
+        Raises:
+            InvalidOption: a value out of range.
+        """
+        name("group", group)
+        if "group" in options:
+            raise InvalidOption("group", options["group"], f"is no option of a group, and {group!r} is one")
+        if limit is not None:
+            whole("limit", limit, 1, WORKERS_LIMIT)
+        self._groups[group] = limit, _task_options(options)
+        self.declarations += 1
+        if self._house is not None:
+            self._supervisor.tell(c.SetGroup(group, limit))
+
+    def defaults(self, group: str | None) -> TaskOptions:
+        """Return the options of the queue, and before those the options of the group."""
+        if group is None:
+            group = self._defaults.get("group")
+        if group not in self._groups:
+            return self._defaults
+        return {**self._defaults, **self._groups[group][1]}
+
+    def _declared(self) -> list[c.Command]:
+        groups = [c.SetGroup(group, limit) for group, (limit, _) in self._groups.items()]
+        return [*groups, *map(self._registration, self._tasks.values())]
+
+    def _registration(self, task: Task[..., Any]) -> c.Register:
+        return c.Register((task.name,), {task.name: task.job_options})
 
     # -- submitting ------------------------------------------------------------------------------------
 
@@ -325,19 +379,19 @@ class JobQueue:
                 raise UnknownTask(request.task, f"it was built for another queue than {self.name!r}")
         jobs = tuple(request.job for request in requests)
         self._remember(jobs)
-        await self._submit(jobs)
-        return [self._handle(request) for request in requests]
+        ids = await self._submit(jobs)
+        return [self._handle(request, job_id) for request, job_id in zip(requests, ids, strict=True)]
 
     def submit_request_now(self, request: JobRequest[R]) -> JobHandle[R]:
         """Submit what was made by :meth:`Task.build`, if there is room now; see :meth:`Task.submit_nowait`."""
         jobs = (request.job,)
         self._remember(jobs)
+        supervisor = self._supervisor
         try:
-            self._supervisor.door.submit_now(c.Submit(jobs))
-        except BaseException:
-            self._supervisor.forget(request.id)
-            raise
-        return self._handle(request)
+            (job_id,) = supervisor.door.submit_now(c.Submit(jobs))
+        finally:
+            _forget_refused(supervisor, jobs)
+        return self._handle(request, job_id)
 
     async def run_request(self, request: JobRequest[R]) -> R:
         """Submit and wait; a caller who is cancelled cancels the job; see :meth:`Task.run`."""
@@ -345,8 +399,9 @@ class JobQueue:
         try:
             return await handle
         except anyio.get_cancelled_exc_class():
-            with suppress(ActorqError):
-                self.tell(c.Cancel(handle.id, "its caller was cancelled"))
+            if handle.id == request.id:  # else it is the job of somebody else, too
+                with suppress(ActorqError):
+                    self.tell(c.Cancel(handle.id, "its caller was cancelled"))
             raise
 
     def next_id(self) -> str:
@@ -368,34 +423,61 @@ class JobQueue:
         await supervisor.kept(job_id)
         return record
 
+    async def find(
+        self, where: Filter = EVERYTHING, *, limit: int = 100, cursor: str | None = None, order: Order = "oldest"
+    ) -> Page:
+        """Return jobs that a filter means, as they are now, in the order of their acceptance.
+
+        A job that is there throughout stands on one page exactly, whatever comes, goes or changes in between.
+
+        Args:
+            where: which jobs; all, if not given.
+            limit: how many of them at most.
+            cursor: that of the page before, for what comes behind it.
+            order: ``"oldest"`` or ``"newest"`` first.
+
+        Raises:
+            InvalidOption: a value out of range.
+            InvalidCursor: the cursor is not of this filter and order.
+        """
+        supervisor = self._supervisor
+        page = await search.find(supervisor.machine.ledger, where, limit=limit, cursor=cursor, order=order)
+        await supervisor.kept()
+        return page
+
+    async def count(self, where: Filter = EVERYTHING) -> int:
+        """Return how many jobs a filter means.
+
+        Raises:
+            InvalidOption: it is no filter.
+        """
+        supervisor = self._supervisor
+        number = await search.count(supervisor.machine.ledger, where)
+        await supervisor.kept()
+        return number
+
     def handle(self, job_id: str) -> JobHandle[Any]:
         """Return a handle of the job, also of a former life of the queue; it need not be known."""
         return JobHandle(job_id, self)
 
-    async def cancel(self, job_id: str, reason: str = "") -> bool:
-        """Ask for the end of the job; False if it has ended already.
+    def explain(self, job_id: str) -> Explanation:
+        """Say why the job is not running: all that stands in its way, who holds what, and about when it will start.
 
         Raises:
             JobNotFound: it is not known.
         """
-        return bool(await self._supervisor.ask(c.Cancel(job_id, text("reason", reason))))
-
-    async def rerun(self, job_id: str) -> None:
-        """Queue a job that has ended again, under the same id, attempts fresh.
-
-        Raises:
-            JobNotFound: it is not known.
-            InvalidState: it has not ended.
-            QueueFull: there is no room.
-        """
-        self._supervisor.door.refuse_to_pass(1)
-        await self._supervisor.ask(c.Rerun(job_id))
+        supervisor = self._supervisor
+        job = supervisor.job(job_id)
+        if job is None:
+            raise JobNotFound(job_id)
+        return supervisor.explain(job)
 
     # -- as a whole --------------------------------------------------------------------------------------
 
     async def stats(self) -> QueueStats:
         """Return how the queue stands."""
         supervisor = self._supervisor
+        by_task, by_group = await depths(supervisor.machine.ledger, "task", "group")
         ledger, roster = supervisor.machine.ledger, supervisor.machine.roster
         snapshots = supervisor.scribe.snapshots.state
         now = supervisor.clock.now()
@@ -407,7 +489,7 @@ class JobQueue:
             submitted=ledger.seq,
             removed=ledger.removed,
             parked=ledger.parked_count,
-            next_queued_s=None if first is None else max(now - ledger.jobs[first[-1]].due_at, 0.0),
+            next_queued_s=None if first is None else max(now - ledger.jobs[first].due_at, 0.0),
             workers=roster.target,
             idle_workers=len(roster.idle),
             lent_slots=roster.lent,
@@ -421,6 +503,12 @@ class JobQueue:
             unkept_s=supervisor.scribe.behind_s,
             store_error=None if supervisor.hindrance is None else str(supervisor.hindrance),
             snapshot_error=None if snapshots.error is None else str(snapshots.error),
+            oldest_s=oldest_s(ledger, now),
+            by_task=by_task,
+            by_group=by_group,
+            last_minute=supervisor.meter.last_minute(now),
+            last_hour=supervisor.meter.last_hour(now),
+            listener_errors=self._plan.listeners.errors,
         )
 
     async def set_workers(self, workers: int) -> None:
@@ -435,7 +523,7 @@ class JobQueue:
         await supervisor.ask(c.SetWorkers(whole("workers", workers, 1, WORKERS_LIMIT)))
 
     async def join(self) -> None:
-        """Wait until every job has ended, but for those that are parked.
+        """Wait until every job has ended, but for those that are parked or paused.
 
         Raises:
             QueueClosed, InternalError, WorkersKeepDying: the queue ended first.
@@ -444,7 +532,9 @@ class JobQueue:
         self._refuse_in_a_job("join the queue from")
         supervisor = self._supervisor
         ledger = supervisor.machine.ledger
-        await supervisor.until(lambda: supervisor.trouble is not None or ledger.live == ledger.parked_count)
+        await supervisor.until(
+            lambda: supervisor.trouble is not None or ledger.live == ledger.parked_count + len(ledger.paused)
+        )
         await supervisor.kept()
 
     async def snapshot(self) -> None:
@@ -463,43 +553,62 @@ class JobQueue:
 
     @asynccontextmanager
     async def watch(
-        self, where: Callable[[JobEvent], bool] | None = None, *, after: int | None = None
+        self, *names: str, where: Callable[[JobEvent], bool] | None = None, after: int | None = None
     ) -> AsyncGenerator[AsyncIterator[JobEvent | EventsMissed], None]:
-        """Watch what happens: ``async with queue.watch() as events: async for event in events: …``.
+        """Watch what happens: ``async with queue.watch("failed") as events: async for event in events: …``.
 
         Watching never slows the queue: who reads too slowly, or asks for what is too long ago, is told by an
         :class:`EventsMissed` which events are not remembered any more. The events end when the queue is closed.
 
         Args:
-            where: only these events; it is called for each.
+            names: of the events to be told of; none: of all.
+            where: and of these only those; it is called for each.
             after: begin behind the event of this number; None: with what happens from now on.
+
+        Raises:
+            InvalidOption: there is no event of such a name.
         """
-        reader = self._supervisor.feed.reader(None if after is None else whole("after", after, 0, 2**63))
-        async with aclosing(self._events(where, reader)) as events:
+        reader = self._supervisor.feed.reader(_number("after", after), names=check_names(names))
+        async with aclosing(_events(reader, where)) as events:
             yield events
 
     @asynccontextmanager
     async def watch_job(
-        self, job_id: str, after: int | None
+        self, job_id: str, names: Collection[str], after: int | None
     ) -> AsyncGenerator[AsyncIterator[JobEvent | EventsMissed], None]:
         """Watch what happens to one job, until it ends; see :meth:`JobHandle.watch`."""
         feed = self._supervisor.feed
-        reader = feed.reader(after, None if self.is_live(job_id) else feed.last)
-        async with aclosing(self._events(lambda event: event.job_id == job_id, reader, until_end=True)) as events:
+        until = None if self.is_live(job_id) else feed.last
+        reader = feed.reader(_number("after", after), until, names=check_names(names), job_id=job_id)
+        async with aclosing(_events(reader)) as events:
             yield events
 
-    async def _events(
-        self, where: Callable[[JobEvent], bool] | None, reader: Reader, *, until_end: bool = False
-    ) -> AsyncGenerator[JobEvent | EventsMissed, None]:
-        while (news := await reader.next()) is not None:
-            if isinstance(news, Missed):
-                yield EventsMissed(news.first, news.last)
-                continue
-            event = event_of(news.fact, news.task)
-            if where is None or where(event):
-                yield event
-                if until_end and event.is_end:
-                    return
+    @overload
+    def on(self, name: Literal["missed"], fn: Callable[[EventsMissed], object]) -> Callable[[], None]: ...
+    @overload
+    def on(self, name: str, fn: Callable[[JobEvent], object]) -> Callable[[], None]: ...
+    def on(self, name: str, fn: Callable[[Any], object]) -> Callable[[], None]:
+        """Call ``fn(event)`` for each event of this name, one after the other; what it returns is awaited if it can be.
+
+        May be asked before the queue is opened, and holds each time it is. A task of its own calls it, so a slow
+        one keeps nobody else waiting; but a plain function keeps the event loop, so let it be short. What it raises
+        is told in the log, and counted in ``stats().listener_errors``; the next event comes all the same. Closing
+        the queue waits a second until what has happened is heard, and then cancels the call.
+
+        Args:
+            name: of the event; ``"*"``: of all. ``"missed"``: ``fn`` gets an :class:`EventsMissed` when a callback
+                was so slow that it misses events.
+            fn: a function, or an ``async def``.
+
+        Returns:
+            What to call to have it called no more; a call that is on comes to its end.
+
+        Raises:
+            InvalidOption: there is no event of this name, or there are a hundred callbacks.
+        """
+        if self._house is not None and not self._house.is_closed:
+            _ = self._supervisor  # refuses other threads
+        return self._plan.listeners.add(name, fn)
 
     # -- what tasks and handles need of it -------------------------------------------------------------
 
@@ -538,24 +647,61 @@ class JobQueue:
         if attempt is not None and attempt.queue is self and not attempt.is_over:
             raise InvalidState(attempt.job_id, "running, and would wait for itself", verb)
 
-    def _handle(self, request: JobRequest[R]) -> JobHandle[R]:
-        return JobHandle(request.id, self, self._functions[request.task])
+    def _handle(self, request: JobRequest[R], job_id: str) -> JobHandle[R]:
+        return JobHandle(job_id, self, self._functions[request.task])
 
     def _remember(self, jobs: tuple[c.NewJob, ...]) -> None:
         context = copy_context()
         for job in jobs:
             self._supervisor.remember(job.id, context)
 
-    async def _submit(self, jobs: tuple[c.NewJob, ...]) -> None:
+    async def _submit(self, jobs: tuple[c.NewJob, ...]) -> tuple[str, ...]:
         supervisor = self._supervisor
         attempt = running_attempt.get()
         is_in_job = attempt is not None and attempt.queue is self and not attempt.is_over
         try:
-            await supervisor.door.submit(c.Submit(jobs), may_wait=not is_in_job)
-        except BaseException:
-            for job in jobs:
-                supervisor.forget(job.id)
-            raise
+            return await supervisor.door.submit(c.Submit(jobs), may_wait=not is_in_job)
+        finally:
+            _forget_refused(supervisor, jobs)
+
+
+def _forget_refused(supervisor: Supervisor, jobs: tuple[c.NewJob, ...]) -> None:
+    """Let go of what was remembered for jobs that were not accepted; another may stand for them."""
+    for job in jobs:
+        supervisor.forget(job.id)
+
+
+async def _events(
+    reader: Reader, where: Callable[[JobEvent], bool] | None = None
+) -> AsyncGenerator[JobEvent | EventsMissed, None]:
+    while (news := await reader.next()) is not None:
+        if isinstance(news, EventsMissed) or where is None or where(news):
+            yield news
+
+
+def _number(option: str, value: int | None) -> int | None:
+    return None if value is None else whole(option, value, 0, 2**63)
+
+
+def _directory(path: Path, name: str) -> Path:
+    """Return where the queue of this name keeps its files."""
+    if name == "default":
+        return path
+    if not _SAFE_NAME.fullmatch(name) or name in RESERVED_NAMES:
+        raise InvalidOption(
+            "name", name, "with a path, wants letters, digits, '_' and '-', and no name of a file of ours"
+        )
+    return path / name
+
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+
+
+def _task_options(options: TaskOptions) -> TaskOptions:
+    """Return the options if they are right."""
+    checked(options, TaskOptions)
+    job_options(options)
+    return options
 
 
 _EPHEMERAL = JobOptions(retry=Retry(max_attempts=1))

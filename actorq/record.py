@@ -67,7 +67,7 @@ class JobRecord:
     kwargs: dict[str, Any]
     state: JobState
     hold_reason: HoldReason | None
-    """Why it is ``scheduled``."""
+    """Why it is ``scheduled``, or would be if it were not ``paused``."""
     options: JobOptions = field(repr=False)
     submitted_at: datetime
     due_at: datetime
@@ -79,6 +79,17 @@ class JobRecord:
     attempt: int
     """The present or last attempt, from 1, against ``max_attempts``; 0 before the first."""
     claim: int
+    requeued_at: datetime | None
+    """When it was last rerun, or was to be; None: it never was."""
+    key: str | None
+    retry_of: str | None
+    """The job that it is a clone of."""
+    retried_by: str | None
+    """Its last clone."""
+    dead_letter_of: str | None
+    """The dead job that it was made of."""
+    dead_letter_job_id: str | None
+    """The job that was made of it when it failed."""
     interruptions: int
     snoozes: int
     stalled: bool
@@ -107,6 +118,11 @@ class JobRecord:
     def tags(self) -> Mapping[str, str]:
         """What the submitter tied to it."""
         return self.options.tags
+
+    @property
+    def group(self) -> str | None:
+        """Whose limit it falls under, and whose pause."""
+        return self.options.group
 
     @property
     def max_attempts(self) -> int:
@@ -140,6 +156,12 @@ def record_of(job: Job) -> JobRecord:
         ended_at=_maybe(job.ended_at),
         attempt=job.attempt,
         claim=job.claim,
+        requeued_at=None if job.limits_from == job.submitted_at else instant(job.limits_from),
+        key=job.key,
+        retry_of=job.retry_of,
+        retried_by=job.retried_by,
+        dead_letter_of=job.dead_letter_of,
+        dead_letter_job_id=job.dead_letter_job_id,
         interruptions=job.interruptions,
         snoozes=job.snoozes,
         stalled=job.stalled,

@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 from actorq.config import Durability
 from actorq.core.job import JobState
 
-__all__ = ["QueueStats"]
+__all__ = ["Durations", "QueueStats", "WindowStats"]
+
+
+@frozen
+class Durations:
+    """How long something took, in seconds. All is zero where ``count`` is."""
+
+    count: int
+    mean: float
+    p50: float
+    """Half of them took no longer. This and the other percentiles are right to 5 %; those under a microsecond are 0."""
+    p95: float
+    p99: float
+    max: float
+
+
+@frozen
+class WindowStats:
+    """What happened within a window of time that ends now."""
+
+    seconds: float
+    """How long it is: up to a minute or an hour, as far as the present slot of it has come, but no longer than the
+    queue is open."""
+    counts: dict[str, int]
+    """How often each event happened, by its name; also those that are not yet as durable as was promised."""
+    wait: Durations
+    """From when a job might have started to when it did, for each start."""
+    run: Durations
+    """From the start of an attempt to its end, however it ended."""
+
+    @property
+    def per_second(self) -> dict[str, float]:
+        """How often each event happened in a second; in its first second, a queue is taken to be that old."""
+        seconds = max(self.seconds, 1.0)
+        return {name: count / seconds for name, count in self.counts.items()}
 
 
 @frozen
@@ -51,6 +85,18 @@ class QueueStats:
     """None: none was written in this life."""
     snapshot_error: str | None
     """Why the last snapshot failed; None: it did not."""
+    oldest_s: float | None
+    """How long ago the oldest of the live jobs was submitted; None: there is none."""
+    by_task: dict[str, dict[JobState, int]] = field(repr=False)
+    """Live jobs of each task that has any: how many are in each state. May be a moment older than ``counts``, as may
+    ``by_group``."""
+    by_group: dict[str, dict[JobState, int]] = field(repr=False)
+    """Live jobs of each group that has any."""
+    last_minute: WindowStats = field(repr=False)
+    """Of this life of the queue, as is ``last_hour``."""
+    last_hour: WindowStats = field(repr=False)
+    listener_errors: int
+    """Exceptions that callbacks of :meth:`JobQueue.on` raised, since the queue was made."""
 
     @property
     def live(self) -> int:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, get_args, overload
 
 from attrs import field, frozen
 
 from actorq.actors.context import JobContext
-from actorq.config import LONGEST_S, Seconds, duration
-from actorq.core.commands import NewJob
+from actorq.config import KEY_LIMIT, LONGEST_S, Seconds, duration, one_of
+from actorq.core.commands import NewJob, OnConflict
 from actorq.core.job import JobOptions, JobState
 from actorq.core.retry import Retry
 from actorq.errors import InvalidOption
 from actorq.function import Function
 from actorq.handle import JobHandle
 
-__all__ = ["CallOptions", "JobRequest", "Task", "TaskOptions"]
+__all__ = ["CallOptions", "EditOptions", "JobRequest", "Task", "TaskOptions"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,18 +36,50 @@ class TaskOptions(TypedDict, total=False):
     grace: Seconds
     priority: int
     tags: Mapping[str, str] | Iterable[str]
-    dead_letter: bool
+    group: str | None
+    dead_letter: bool | str | Named
+    """Whether to keep apart what failed; a task, or its name: to make a job of that of it, too."""
 
 
-class CallOptions(TaskOptions, total=False):
-    """What can be said of a single call."""
+class EditOptions(TaskOptions, total=False):
+    """What can be said of a job that waits."""
 
     delay: Seconds
     run_at: datetime | float
 
 
+class CallOptions(EditOptions, total=False):
+    """What can be said of a single call."""
+
+    key: str | None
+    """Names the work among the jobs of the task."""
+    on_conflict: OnConflict
+    """What to do when another job has the key."""
+
+
+class Named(Protocol):
+    """What has the name of a task: a :class:`Task`."""
+
+    @property
+    def name(self) -> str:
+        """Of the task."""
+        ...
+
+
+O = TypeVar("O", bound=TaskOptions)  # noqa: E741 - of options
+
+
 class Counter(Protocol):
     """What a task needs of its queue."""
+
+    @property
+    def declarations(self) -> int:
+        """How often options were declared: what was found out before the last time holds no longer."""
+        ...
+
+    def defaults(self, group: str | None) -> TaskOptions:
+        """Return the options of the queue, and before those the options of the group."""
+        ...
 
     async def submit_many(self, requests: Iterable[JobRequest[R]]) -> list[JobHandle[R]]:
         """Submit them, all or none, when there is room."""
@@ -92,9 +124,13 @@ class Task(Generic[P, R]):
         self._counter = counter
         self._function = function
         self._options = options
-        self._delay = duration("delay", options.get("delay", 0.0))
-        self._run_at = _to_instant(options.get("run_at"))
-        self._job_options = job_options(options)
+        delay, self._run_at = placement(options)
+        self._delay = delay or 0.0
+        self._key = _to_key(options.get("key"))
+        self._on_conflict: OnConflict = options.get("on_conflict", "return_existing")
+        one_of("on_conflict", self._on_conflict, get_args(OnConflict))
+        self._own = job_options(options)  # what is out of range is told here, and not at the first submit
+        self._merged: tuple[int, JobOptions] | None = None
         self.__doc__ = function.fn.__doc__
 
     def __repr__(self) -> str:
@@ -128,8 +164,27 @@ class Task(Generic[P, R]):
         """
         payload = self._function.encode(args, kwargs)
         job_id = self._counter.next_id()
-        job = NewJob(job_id, self.name, payload, self._job_options, self._delay, self._run_at)
+        job = NewJob(
+            job_id,
+            self.name,
+            payload,
+            self.job_options,
+            self._delay,
+            self._run_at,
+            key=self._key,
+            on_conflict=self._on_conflict,
+        )
         return JobRequest(job_id, self.name, job)
+
+    @property
+    def job_options(self) -> JobOptions:
+        """What is stored with each job: of the call, else of the task, its group, the queue; else built in."""
+        declarations = self._counter.declarations
+        if self._merged is None or self._merged[0] != declarations:
+            above = self._counter.defaults(self._own.group)
+            options = job_options(cast("CallOptions", {**above, **self._options})) if above else self._own
+            self._merged = declarations, options
+        return self._merged[1]
 
     async def submit(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Submit a job, when there is room; return once it is accepted, as durably as was promised.
@@ -141,6 +196,7 @@ class Task(Generic[P, R]):
             PayloadError: an argument cannot be stored.
             QueueFull: no room, inside a job.
             QueueClosed: the queue is not open.
+            DuplicateJob: its key is held, and ``on_conflict`` does not let the other job stand for it.
             StoreFull: no room on the disk; the job was not taken.
             StoreFailed: the disk has failed; whether the job was taken is unknown.
         """
@@ -153,7 +209,7 @@ class Task(Generic[P, R]):
         StoreFull. Whatever is acknowledged later vouches for it.
 
         Raises:
-            TypeError, PayloadError, QueueClosed, StoreFull, StoreFailed: as :meth:`submit`.
+            TypeError, PayloadError, QueueClosed, DuplicateJob, StoreFull, StoreFailed: as :meth:`submit`.
             QueueFull: there is no room, or others are waiting for it, or the disk is behind.
         """
         return self._counter.submit_request_now(self.build(*args, **kwargs))
@@ -163,7 +219,7 @@ class Task(Generic[P, R]):
 
         Raises:
             QueueFull: so many are more than ``max_pending``; or no room, inside a job.
-            QueueClosed, StoreFull, StoreFailed: as :meth:`submit`.
+            QueueClosed, DuplicateJob, StoreFull, StoreFailed: as :meth:`submit`.
         """
         return await self._counter.submit_many(requests)
 
@@ -213,36 +269,58 @@ class ContextDecorator(Protocol):
     def __call__(self, fn: Callable[Concatenate[JobContext, P], R], /) -> Task[P, R]: ...
 
 
-def checked(options: TaskOptions | CallOptions, kind: type[TaskOptions]) -> CallOptions:
+def checked(options: TaskOptions, kind: type[O]) -> O:
     """Return the options if all their names exist in this kind; otherwise raise TypeError."""
-    names = [*TaskOptions.__annotations__, *kind.__annotations__]
+    names = list(kind.__annotations__)  # also those of the kinds that it extends: a TypedDict has no bases
     unknown = [name for name in options if name not in names]
     if unknown:
-        raise TypeError(f"unknown option {', '.join(unknown)}; there are {', '.join(dict.fromkeys(names))}")
-    return cast("CallOptions", options)
+        raise TypeError(f"unknown option {', '.join(unknown)}; there are {', '.join(names)}")
+    return cast("O", options)
 
 
-def job_options(options: CallOptions) -> JobOptions:
+def job_options(options: TaskOptions) -> JobOptions:
     """Return what of the options is stored with each job.
 
     Raises:
         InvalidOption: a value out of range.
     """
-    stored = {name: value for name, value in options.items() if name not in ("delay", "run_at")}
+    stored = {name: value for name, value in options.items() if name not in OF_THE_CALL}
+    if "dead_letter" in stored:
+        stored["dead_letter"] = getattr(stored["dead_letter"], "name", stored["dead_letter"])
     # The names are those of JobOptions, whose converters take a timedelta, too: a dict comprehension hides both.
     return JobOptions(**stored)  # type: ignore[arg-type]
 
 
-def _to_instant(run_at: object) -> float | None:
-    """Return a time of day as seconds since the epoch."""
-    if run_at is None:
+OF_THE_CALL = ("delay", "run_at", "key", "on_conflict")
+"""Options that are stored with no job, or not as options."""
+
+
+def placement(options: EditOptions) -> tuple[float | None, float | None]:
+    """Return the delay, and the time of day, of which the options speak."""
+    delay = options.get("delay")
+    return None if delay is None else duration("delay", delay), to_instant(options.get("run_at"))
+
+
+def _to_key(key: object) -> str | None:
+    if key is None:
         return None
-    if isinstance(run_at, datetime):
-        if run_at.tzinfo is None:
-            raise InvalidOption("run_at", run_at, "has no time zone: use datetime.now(UTC) or .astimezone()")
-        run_at = run_at.timestamp()
-    if isinstance(run_at, bool) or not isinstance(run_at, int | float) or run_at != run_at:  # noqa: PLR0124 - NaN
-        raise InvalidOption("run_at", run_at, "wants an aware datetime, or seconds since the epoch")
-    if not 0 <= run_at <= time.time() + LONGEST_S:
-        raise InvalidOption("run_at", run_at, "must lie between 1970 and a hundred years from now")
-    return float(run_at)
+    if not isinstance(key, str):
+        raise InvalidOption("key", key, "wants a string")
+    if not 0 < len(key) <= KEY_LIMIT:
+        raise InvalidOption("key", key[:200], f"must have 1 to {KEY_LIMIT} characters")
+    return key
+
+
+def to_instant(value: object, option: str = "run_at") -> float | None:
+    """Return a time of day as seconds since the epoch."""
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise InvalidOption(option, value, "has no time zone: use datetime.now(UTC) or .astimezone()")
+        value = value.timestamp()
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - NaN
+        raise InvalidOption(option, value, "wants an aware datetime, or seconds since the epoch")
+    if not 0 <= value <= time.time() + LONGEST_S:
+        raise InvalidOption(option, value, "must lie between 1970 and a hundred years from now")
+    return float(value)

@@ -33,7 +33,7 @@ def table() -> str:
     for kind, states in rows.items():
         starts = ", ".join("–" if state is None else state for state in states)
         says = (kind.__doc__ or "").split("\n")[0].replace("``", "`")
-        lines.append(f"| `{kind.__name__}` | {starts} | {told(TRANSITIONS[states[0], kind])} | {says} |")
+        lines.append(f"| `{kind.__name__}` | {starts} | {ends_told(kind, states)} | {says} |")
     return "\n".join(lines)
 
 
@@ -43,6 +43,13 @@ def ends_of(target: Target) -> list[JobState | None]:
 
 def name_of(state: JobState | None) -> str:
     return "[*]" if state is None else state.value
+
+
+def ends_told(kind: type[Fact], states: list[JobState | None]) -> str:
+    targets = [TRANSITIONS[state, kind] for state in states]
+    if len(states) > 1 and targets == states:
+        return "as it was"
+    return ", ".join(dict.fromkeys(map(told, targets)))
 
 
 def told(target: Target) -> str:

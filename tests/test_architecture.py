@@ -26,7 +26,7 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-PURE = names("__future__ collections copy enum functools heapq itertools math types typing zlib")
+PURE = names("__future__ collections copy enum functools heapq itertools json math types typing zlib")
 """What the core may import of the standard library: no clock, no disk, no loop, no chance."""
 
 LOADED_BY_DEPENDENCIES = names("anyio attr attrs cattr cattrs exceptiongroup idna orjson sniffio typing_extensions")
@@ -65,14 +65,21 @@ ROOMS: dict[str, Room] = {
     "actorq.function": Room(2, uses=names("attrs cattrs orjson"), awaits=False),
     "actorq.record": Room(2, uses=names("attrs orjson"), standard=BYTES_ONLY, awaits=False),
     "actorq.event": Room(2, uses=names("attrs"), knows=names("actorq.record"), awaits=False),
+    "actorq.dead_letter": Room(2, uses=names("attrs"), awaits=False),
+    "actorq.explanation": Room(2, uses=names("attrs"), awaits=False),
+    "actorq.condition": Room(2, uses=names("attrs"), awaits=False),
+    "actorq.query": Room(2, uses=names("attrs"), knows=names("actorq.condition actorq.record"), awaits=False),
+    "actorq.matching": Room(2, knows=names("actorq.query actorq.record"), awaits=False),
     "actorq.stats": Room(2, uses=names("attrs"), awaits=False),
     "actorq.views": Room(2, uses=names("attrs"), knows=names("actorq.record"), awaits=False),
     # floor 3: the rooms that await
     "actorq.actors": Room(3, uses=names("anyio attrs orjson")),
     # floor 4: what the user holds
+    "actorq.logs": Room(4, uses=names("orjson"), never=DECIDES, awaits=False),
     "actorq.handle": Room(4, uses=HANDY, never=DECIDES),
     "actorq.task": Room(4, uses=HANDY, never=DECIDES, knows=names("actorq.handle")),
-    "actorq.queue": Room(4, uses=HANDY, never=DECIDES, knows=names("actorq.handle actorq.task")),
+    "actorq.control": Room(4, uses=HANDY, never=DECIDES, knows=names("actorq.handle actorq.task")),
+    "actorq.queue": Room(4, uses=HANDY, never=DECIDES, knows=names("actorq.control actorq.handle actorq.task")),
     # floor 5: around the house; the front door itself, and what stands behind extras
     "actorq": Room(5),
     "actorq.__main__": Room(5, knows=names("actorq.cli")),

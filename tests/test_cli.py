@@ -633,7 +633,16 @@ def test_inspect_as_json_has_the_promised_names(whole: Path, run: Run) -> None:
 
 def test_inspect_counts_jobs_by_state_and_by_task(whole: Path, run: Run) -> None:
     jobs = run("inspect", whole, "--json").json["jobs"]
-    states = {"scheduled": 1, "queued": 1, "running": 1, "succeeded": 1, "failed": 0, "dead_letter": 0, "cancelled": 0}
+    states = {
+        "scheduled": 1,
+        "queued": 1,
+        "paused": 0,
+        "running": 1,
+        "succeeded": 1,
+        "failed": 0,
+        "dead_letter": 0,
+        "cancelled": 0,
+    }
     nothing = dict.fromkeys(states, 0)
     assert jobs["by_state"] == states
     assert jobs["by_task"] == {"resize": nothing | {"scheduled": 1}, "send": states | {"scheduled": 0}}

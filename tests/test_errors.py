@@ -29,6 +29,11 @@ MADE: list[tuple[er.ActorqError, dict[str, Any], str]] = [
         r"^timeout=-1: must be more than zero\.$",
     ),
     (
+        er.InvalidCursor("x-1"),
+        {"cursor": "x-1"},
+        r"^cursor='x-1' is not of this query\. Give the cursor of a Page as it is, with the same filter and order",
+    ),
+    (
         er.UnstorableTask("<lambda>", "give it a name"),
         {"name": "<lambda>", "why": "give it a name"},
         r"^<lambda>: give it a name\.$",
@@ -114,7 +119,7 @@ def test_a_verdict_keeps_its_data(verdict: er.Verdict, attributes: dict[str, Any
         raise verdict
 
 
-@pytest.mark.parametrize("kind", [er.InvalidOption, er.UnstorableTask])
+@pytest.mark.parametrize("kind", [er.InvalidCursor, er.InvalidOption, er.UnstorableTask])
 def test_wrong_values_are_value_errors_too(kind: type[Exception]) -> None:
     assert issubclass(kind, ValueError)
     assert issubclass(kind, er.Refused)

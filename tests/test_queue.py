@@ -431,11 +431,55 @@ async def test_watching_can_begin_behind_a_number():
 
 
 async def test_watching_shows_only_what_was_asked_for():
-    async with JobQueue() as queue, queue.watch(lambda event: event.name == "succeeded") as events:
+    async with JobQueue() as queue, queue.watch(where=lambda event: event.name == "succeeded") as events:
         task = queue.task(echo)
         handles = [await task.submit(), await task.submit()]
         seen = [await anext(events) for _ in range(2)]
     assert {e.job_id for e in seen if isinstance(e, JobEvent)} == {h.id for h in handles}
+
+
+async def test_watching_by_name_shows_only_events_of_these_names():
+    async with JobQueue() as queue, queue.watch("submitted", "succeeded") as events:
+        await queue.task(echo).run()
+        await queue.task(name="again")(echo).run()
+        seen = [await anext(events) for _ in range(4)]
+    assert [e.name for e in seen if isinstance(e, JobEvent)] == ["submitted", "succeeded"] * 2
+
+
+async def test_watching_shows_what_has_one_of_the_names_and_fits_the_question():
+    async with JobQueue() as queue:
+        task = queue.task(echo)
+        first, second = await task.submit(), await task.submit()
+        await queue.join()
+        async with queue.watch("succeeded", where=lambda event: event.job_id == second.id, after=0) as events:
+            event = await anext(events)
+    assert isinstance(event, JobEvent)
+    assert (event.name, event.job_id) == ("succeeded", second.id) != ("succeeded", first.id)
+
+
+@pytest.mark.parametrize("name", ["finished", "Succeeded", "", "*", None, print])
+async def test_watching_for_what_never_happens_is_refused_and_the_names_are_told(name: Any):
+    async with JobQueue() as queue:
+        handle = await queue.task(echo).submit()
+        for watch in (queue.watch("succeeded", name), handle.watch(name)):
+            with pytest.raises(InvalidOption, match="retry_scheduled"):
+                await watch.__aenter__()
+
+
+async def test_a_watcher_by_name_who_is_too_slow_is_told_what_he_missed_too():
+    async with JobQueue() as queue, queue.watch("cancelled") as events:
+        task = queue.task(echo)
+        while (await queue.stats()).last_fact <= FEED_HISTORY:
+            await task.submit_many(task.build() for _ in range(1000))
+            await queue.join()
+        assert isinstance(await anext(events), EventsMissed)
+
+
+async def test_handle_watch_by_name_ends_with_the_job_all_the_same():
+    async with JobQueue() as queue:
+        handle = await queue.task(echo).submit()
+        async with handle.watch("started", after=0) as events:
+            assert [event.name async for event in events if isinstance(event, JobEvent)] == ["started"]
 
 
 async def test_a_watcher_who_is_too_slow_is_told_what_he_missed():
@@ -463,7 +507,7 @@ async def test_watching_ends_when_the_queue_is_closed():
     async with anyio.create_task_group() as group, queue:
         await group.start(watch)
         await queue.task(echo).run()
-    assert names == ["submitted", "started", "succeeded"]
+    assert names == ["submitted", "started", "succeeded", "idle"]
 
 
 async def test_a_watcher_who_leaves_is_forgotten():
@@ -478,7 +522,7 @@ async def test_a_question_that_raises_is_the_watchers_own_trouble():
     def broken(event: JobEvent) -> bool:
         raise KeyError(event.name)
 
-    async with JobQueue() as queue, queue.watch(broken) as events:
+    async with JobQueue() as queue, queue.watch(where=broken) as events:
         assert await queue.task(echo).run(3) == 3
         with pytest.raises(KeyError):
             await anext(events)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -11,10 +13,10 @@ import anyio.from_thread
 import orjson
 from anyio.lowlevel import EventLoopToken
 
-from actorq.config import TEXT_LIMIT, duration, number, text
+from actorq.config import JOB_LOG_LIMIT, LOG_LEVELS, TEXT_LIMIT, duration, number, one_of, text
 from actorq.core import commands as c
 from actorq.core.job import Job, Reason
-from actorq.errors import InvalidOption
+from actorq.errors import ActorqError, InvalidOption
 
 __all__ = ["JobContext", "current_job", "running_attempt"]
 
@@ -44,6 +46,9 @@ class Home(Protocol):
     """Of the event loop."""
     token: EventLoopToken
     """Of the event loop."""
+
+    call_soon: Callable[[Callable[[], None]], object]
+    """Lets the event loop call a function, from any thread; RuntimeError: the loop is gone."""
 
     def tell(self, command: c.Command) -> Any:
         """Post a command, on the event loop."""
@@ -75,6 +80,9 @@ class JobContext:
         self.is_over = False
         """Whether the function has come to its end; what it has left behind may still run."""
         self._home = home
+        self._lines: deque[c.Log] = deque(maxlen=JOB_LOG_LIMIT)
+        """Said in threads, and not yet read."""
+        self._is_read_soon = False
 
     def __repr__(self) -> str:
         return f"<JobContext {self.task} {self.job_id} attempt {self.attempt} of {self.max_attempts}>"
@@ -121,10 +129,15 @@ class JobContext:
     def log(self, message: str, *, level: str = "info", **data: Any) -> None:
         """Add a line to the job's own log, of which the last lines are kept with the job.
 
+        Args:
+            message: is cut to a bound.
+            level: ``debug``, ``info``, ``warning``, ``error`` or ``critical``.
+            data: JSON.
+
         Raises:
-            InvalidOption: ``data`` is not JSON, or too long.
+            InvalidOption: there is no such level; ``data`` is not JSON, or too long.
         """
-        message, level = text("log message", message), text("log level", level)
+        message, level = text("log message", message), one_of("log level", level, LOG_LEVELS)
         try:
             encoded = bytes(memoryview(orjson.dumps(data)))
         except TypeError as error:
@@ -132,6 +145,26 @@ class JobContext:
         if len(encoded) > TEXT_LIMIT:
             raise InvalidOption("log data", f"{len(encoded)} bytes", f"the limit is {TEXT_LIMIT}")
         self._say(c.Log(self.job_id, self.claim, level, message, encoded))
+
+    def log_soon(self, level: str, message: str, data: bytes) -> None:
+        """Add such a line, of which all has been checked, without waiting for the event loop.
+
+        Of what a thread says while the loop cannot listen, only so many lines are kept as are kept of the job's log.
+        """
+        command = c.Log(self.job_id, self.claim, level, message, data)
+        if threading.get_ident() == self._home.thread:
+            self._home.tell(command)
+            return
+        self._lines.append(command)
+        if not self._is_read_soon:
+            self._is_read_soon = True
+            self._home.call_soon(self._read_lines)
+
+    def _read_lines(self) -> None:
+        self._is_read_soon = False  # before they are read: what comes after the last of them asks again
+        while self._lines:
+            with suppress(ActorqError):  # the queue has stopped
+                self._home.tell(self._lines.popleft())
 
     def set_result(self, value: Any) -> None:
         """Store this as the result, whatever the function returns."""

@@ -74,18 +74,20 @@ class Door:
         self._is_closed = False
         self._submits = 0
 
-    def submit_now(self, command: c.Submit) -> None:
-        """Submit the jobs, all or none.
+    def submit_now(self, command: c.Submit) -> tuple[str, ...]:
+        """Submit the jobs, all or none; return the ids of those that were accepted, or that stand for them.
 
         Raises:
             QueueFull: there is no room, or others wait for it, or the disk is behind.
             QueueClosed: nothing is taken any more.
+            DuplicateJob: a key is held.
             StoreFull, StoreFailed: the disk takes no more.
         """
         self.refuse_to_pass(len(command.jobs))
-        self._host.tell(command)
+        ids: tuple[str, ...] = self._host.tell(command)
+        return ids
 
-    async def submit(self, command: c.Submit, *, may_wait: bool = True) -> None:
+    async def submit(self, command: c.Submit, *, may_wait: bool = True) -> tuple[str, ...]:
         """Submit the jobs, all or none, as soon as it is their turn and there is room; return when that is kept.
 
         Args:
@@ -95,6 +97,7 @@ class Door:
         Raises:
             QueueFull: there is no room, for one that may not wait; or there never will be for so many at a time.
             QueueClosed: nothing is taken any more.
+            DuplicateJob: a key is held.
             StoreFull, StoreFailed: the disk takes no more.
         """
         self._submits += 1
@@ -110,7 +113,8 @@ class Door:
                 if full.asked > full.limit:
                     raise
                 letter = await self._stand_in_line(command, full.asked)
-        await letter.answer()
+        ids: tuple[str, ...] = await letter.answer()
+        return ids
 
     def look(self) -> None:
         """Let the first in line try, if there is room now."""

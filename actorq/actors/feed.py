@@ -3,34 +3,34 @@
 The feed remembers the last facts, numbered, once for all. A subscriber is a place in that memory: he reads at
 his own pace, and if he is so slow that his place is forgotten he loses it, not us, and is told how many
 facts he missed. Publishing costs the same whether a thousand watch or none.
+
+That the queue has nothing left to do is no fact, for nothing is changed by it. So it has no number and no place:
+it is told along with the fact behind which it was so.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import anyio
 
 from actorq.config import FEED_BYTES, FEED_HISTORY
-from actorq.core.facts import Fact
+from actorq.core.facts import Dropped, Fact
+from actorq.core.job import Job
+from actorq.event import ENDS, IDLE, EventsMissed, JobEvent, event_of, idle_after, name_of
 
-__all__ = ["Feed", "Missed", "Published", "Reader"]
+__all__ = ["Feed", "Published", "Reader"]
 
 
 class Published(NamedTuple):
-    """A fact, and the task of the job it speaks of."""
+    """A fact, as it is remembered."""
 
     fact: Fact
     task: str
-
-
-class Missed(NamedTuple):
-    """The facts ``first`` to ``last`` are forgotten: the reader was too slow, or came too late."""
-
-    first: int
-    last: int
+    """Of the job it speaks of."""
+    leaves_idle: bool
 
 
 class Feed:
@@ -44,33 +44,56 @@ class Feed:
         self._news: anyio.Event | None = None
         self._bytes = 0
         self._is_closed = False
+        self._is_idle = True
+        self._idle_behind: deque[int] = deque()
+        """Behind which facts, not published yet, there was nothing left to do."""
 
-    def publish(self, news: Iterable[Published]) -> None:
-        """Show the facts to whoever watches. Never waits."""
-        for published in news:
-            self._history.append(published)
-            self._bytes += published.fact.weight
-            self.last = published.fact.n
+    def expect(self, n: int, *, is_idle: bool) -> None:
+        """Hear how the queue stands behind fact ``n``, which has happened, and will be published when it is kept."""
+        if is_idle and not self._is_idle:
+            self._idle_behind.append(n)
+        self._is_idle = is_idle
+
+    def publish(self, facts: Iterable[Fact], jobs: Iterable[Job | None]) -> None:
+        """Show the facts, and of which job each speaks, to whoever watches. Never waits."""
+        for fact, job in zip(facts, jobs, strict=True):
+            self._history.append(Published(fact, "" if job is None else job.task, self._leaves_idle(fact.n)))
+            self._bytes += fact.weight
+            self.last = fact.n
         while len(self._history) > FEED_HISTORY or self._bytes > FEED_BYTES:
             self._bytes -= self._history.popleft().fact.weight
-        self._wake()
+        self.wake()
 
     def close(self) -> None:
         """Let every reader come to the end."""
         self._is_closed = True
-        self._wake()
+        self.wake()
 
-    def reader(self, after: int | None, until: int | None = None) -> Reader:
-        """Return one who reads what is published after number ``after`` (None: from now on), up to ``until``."""
-        return Reader(self, self.last if after is None else after, until)
+    def reader(
+        self,
+        after: int | None = None,
+        until: int | None = None,
+        *,
+        names: Collection[str] = (),
+        job_id: str | None = None,
+    ) -> Reader:
+        """Return one who reads what is published after number ``after`` (None: from now on), up to ``until``.
 
-    def next(self, place: int) -> Published | Missed | None:
+        Args:
+            after: a number that was seen.
+            until: the last number to read.
+            names: only events of these names; empty: of all.
+            job_id: only events of this job, until it ends.
+        """
+        return Reader(self, self.last if after is None else after, until, names, job_id)
+
+    def next(self, place: int) -> Published | EventsMissed | None:
         """Return what comes behind this number; None: nothing yet, or nothing more."""
         if place >= self.last:
             return None
         first = self.last - len(self._history) + 1
         if place + 1 < first:
-            return Missed(place + 1, first - 1)
+            return EventsMissed(place + 1, first - 1)
         return self._history[place + 1 - first]
 
     async def wait(self) -> bool:
@@ -82,26 +105,68 @@ class Feed:
         await self._news.wait()
         return True
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let those who wait look again."""
         if self._news is not None:
             self._news.set()
             self._news = None
 
+    def _leaves_idle(self, n: int) -> bool:
+        if not self._idle_behind or self._idle_behind[0] != n:
+            return False
+        self._idle_behind.popleft()
+        return True
+
 
 class Reader:
-    """A place in the feed."""
+    """A place in the feed, and what is wanted of what comes there."""
 
-    def __init__(self, feed: Feed, place: int, until: int | None) -> None:
+    def __init__(self, feed: Feed, place: int, until: int | None, names: Collection[str], job_id: str | None) -> None:
         self._feed = feed
         self._place = place
         self._until = until
+        self._names = names
+        self._job_id = job_id
+        self._idle: JobEvent | None = None
+        """To be told next."""
+        self._is_over = False
 
-    async def next(self) -> Published | Missed | None:
+    async def next(self) -> JobEvent | EventsMissed | None:
         """Return what comes next; None at the end, or when the feed is closed."""
-        if self._until is not None and self._place >= self._until:
-            return None
-        while (news := self._feed.next(self._place)) is None:
-            if not await self._feed.wait():
+        while True:
+            if self._idle is not None:
+                idle, self._idle = self._idle, None
+                return idle
+            if self._is_over or (self._until is not None and self._place >= self._until):
                 return None
-        self._place = news.last if isinstance(news, Missed) else news.fact.n
-        return news
+            news = self._feed.next(self._place)
+            if news is None:
+                if not await self._feed.wait():
+                    return None
+            elif isinstance(news, EventsMissed):
+                self._place = news.last
+                return news
+            elif (event := self._read(news)) is not None:
+                return event
+
+    def close(self) -> None:
+        """Come to the end; whoever waits in :meth:`next` is told so."""
+        self._is_over = True
+        self._idle = None
+        self._feed.wake()
+
+    def _read(self, news: Published) -> JobEvent | None:
+        """Go on behind the fact, and return its event if it is wanted."""
+        fact, job_id = news.fact, self._job_id
+        self._place = fact.n
+        if job_id is None:
+            if news.leaves_idle and self._wants(IDLE):
+                self._idle = idle_after(fact)
+        elif fact.job_id != job_id:
+            return None
+        else:
+            self._is_over = isinstance(fact, (*ENDS, Dropped))
+        return event_of(fact, news.task) if self._wants(name_of(type(fact))) else None
+
+    def _wants(self, name: str) -> bool:
+        return not self._names or name in self._names

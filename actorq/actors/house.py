@@ -9,7 +9,7 @@ break it, and every phase has a bound: the whole takes at most ``drain_timeout``
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from math import inf
 
@@ -17,6 +17,7 @@ import anyio
 from attrs import define
 
 from actorq.actors.clock import Clock, SystemClock
+from actorq.actors.listeners import Listeners
 from actorq.actors.scribe import Keeping, Scribe
 from actorq.actors.spawn import spawn
 from actorq.actors.supervisor import Supervisor
@@ -41,6 +42,7 @@ class Plan:
     settings: Settings
     keeping: Keeping
     drain_timeout_s: float
+    listeners: Listeners
     make_clock: Callable[[float], Clock] = SystemClock
 
 
@@ -57,8 +59,16 @@ class House:
         self._trouble: BaseException | None = None
 
     @classmethod
-    async def open(cls, plan: Plan, functions: dict[str, Function], queue: object) -> House:
+    async def open(
+        cls, plan: Plan, functions: dict[str, Function], queue: object, declared: Sequence[c.Command]
+    ) -> House:
         """Recover what was left, and start the workers.
+
+        Args:
+            plan: how to build it.
+            functions: the tasks; what is declared later comes into the same dictionary.
+            queue: for those who ask the context of a job.
+            declared: what is to be known of tasks and groups before anything starts.
 
         Raises:
             StoreError: the directory cannot be used; it is as it was.
@@ -67,8 +77,8 @@ class House:
         try:
             machine = Machine(plan.settings, ledger, holds_runs=scribe.has_journal)
             clock = plan.make_clock(ledger.now)
-            supervisor = Supervisor(machine, clock, scribe, functions, queue, plan.settings.name)
-            supervisor.start()
+            supervisor = Supervisor(machine, clock, scribe, functions, queue, plan.listeners, plan.settings.name)
+            supervisor.start(declared)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await scribe.close()

@@ -8,7 +8,7 @@ spoken to, a submit to an idle queue costs no hop, and still one thing happens a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import anyio
@@ -82,6 +82,12 @@ class Mailbox:
         if not self._is_reading:
             self.read()
         return letter
+
+    def post_all(self, letters: Sequence[Letter]) -> None:
+        """Have the letters read together, one after the other."""
+        self._letters.extend(letters)
+        if not self._is_reading:
+            self.read()
 
     def read(self) -> None:
         """Read what waits; with nothing waiting, let the supervisor look at the clock."""

@@ -79,7 +79,8 @@ class Outbox:
         # What has ended may be rerun, or be gone, before it is told.
         self._to_tell.append(Parcel(n, step, letters, [copy(job) for job in step.ended]))
         for fact in step.facts:
-            self._touched[fact.job_id] = n
+            if fact.job_id:
+                self._touched[fact.job_id] = n
             if isinstance(fact, f.Submitted | f.Requeued):
                 self._accepted[fact.job_id] = n
         for job in step.ended:
@@ -110,6 +111,10 @@ class Outbox:
                 self._carry_out(dispatch)
             else:
                 self._to_accept.append((accepted, dispatch))
+
+    def holds_run(self, job_id: str) -> bool:
+        """Tell whether a run of the job is still to begin."""
+        return any(run.job_id == job_id for held in (self._to_accept, self._to_run) for _, run in held)
 
     def take_run(self, job_id: str, claim: int) -> e.Dispatch | None:
         """Return a run that is held, and hold it no more: it is over before it has begun."""

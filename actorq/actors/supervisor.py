@@ -25,20 +25,25 @@ from attrs import define
 
 from actorq.actors.clock import Clock
 from actorq.actors.door import Door
-from actorq.actors.feed import Feed, Published
+from actorq.actors.explain import explain
+from actorq.actors.feed import Feed
+from actorq.actors.listeners import Listeners
 from actorq.actors.mailbox import Letter, Mailbox
+from actorq.actors.meter import Meter
 from actorq.actors.outbox import Outbox, Parcel
 from actorq.actors.scribe import Scribe
-from actorq.actors.spawn import Spawned, spawn
+from actorq.actors.spawn import Spawned, caller, spawn
 from actorq.actors.waiter import Ended, Waiter, Waiters
 from actorq.actors.worker import Worker
 from actorq.config import LATE_LOOP_S, LET_GO_S
 from actorq.core import commands as c
 from actorq.core import effects as e
 from actorq.core import facts as f
-from actorq.core.job import Job, Reason
+from actorq.core.decide import decide
+from actorq.core.job import Job, JobState, Reason
 from actorq.core.machine import Machine, Step
-from actorq.errors import ActorqError, InternalError, QueueClosed, StoreFull
+from actorq.errors import ActorqError, InternalError, JobError, QueueClosed, Refused, StoreFull
+from actorq.explanation import Explanation
 from actorq.function import Function
 
 __all__ = ["Supervisor"]
@@ -68,16 +73,20 @@ class Supervisor:
         scribe: Scribe,
         functions: dict[str, Function],
         queue: object,
+        listeners: Listeners,
         name: str,
     ) -> None:
         self.machine = machine
         self.clock = clock
         self.scribe = scribe
         self.feed = Feed(machine.ledger.n)
+        self.meter = Meter(clock.now())
+        self.listeners = listeners
         self.limiter = anyio.CapacityLimiter(inf)  # threads of our own; the workers are their bound
         self.queue = queue
         self.thread = threading.get_ident()
         self.token = current_token()
+        self.call_soon = caller()
         self.name = name
         self.error: ActorqError | None = None
         """Why nothing is taken any more."""
@@ -145,6 +154,29 @@ class Supervisor:
             raise self.scribe.failure
         return self._post(Letter(command))
 
+    async def ask_all(self, commands: Sequence[c.Command]) -> list[Any]:
+        """Post the commands, to be decided one after the other in one turn; return the answers, refusals among them.
+
+        Raises:
+            StoreError: it is unknown what of it was written.
+        """
+        if self.trouble is not None:
+            raise self.trouble
+        letters = [Letter(command) for command in commands]
+        self._mailbox.post_all(letters)
+        answers: list[Any] = []
+        for letter in letters:
+            try:
+                answers.append(await letter.answer())
+            except (Refused, JobError) as refusal:
+                answers.append(refusal)
+        return answers
+
+    def weigh(self, command: c.Command) -> Any:
+        """Return what would be answered, and change nothing."""
+        machine = self.machine
+        return decide(command, machine.ledger, machine.roster, self.clock.now()).answer
+
     async def kept(self, job_id: str | None = None) -> None:
         """Wait until all that has happened until now, or all of one job, is as durable as was promised.
 
@@ -200,6 +232,19 @@ class Supervisor:
     def job(self, job_id: str) -> Job | None:
         """Return the job, to be read at once."""
         return self.machine.ledger.jobs.get(job_id)
+
+    def explain(self, job: Job) -> Explanation:
+        """Say why the job is not running."""
+        machine, now = self.machine, self.clock.now()
+        runs = self.meter.last_hour(now).run
+        disk = None
+        if self.hindrance is not None:
+            disk = f"the disk takes nothing: {self.hindrance}"
+        elif job.state is JobState.RUNNING and self._outbox.holds_run(job.id):
+            disk = "it begins when it is on the disk that it does"
+        return explain(
+            job, machine.ledger, machine.roster, now, mean_run_s=runs.mean if runs.count else None, disk=disk
+        )
 
     def is_live(self, job_id: str) -> bool:
         """Tell whether the end of the job is still to be told."""
@@ -266,15 +311,18 @@ class Supervisor:
 
     # -- its life --------------------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def start(self, declared: Sequence[c.Command]) -> None:
         """Take up what a former life left behind, and begin to keep the machine's time.
+
+        ``declared`` tells of the tasks and groups that there are.
 
         Raises:
             InternalError: what was recovered does not hold together.
         """
         self.scribe.hear = self._hear_scribe
         self.scribe.use_clock(self.clock.now)
-        self._turn([Letter(c.Register(tuple(self._functions))), Letter(c.Recover())])
+        self.listeners.start(self.feed)
+        self._turn([*map(Letter, declared), Letter(c.Recover())])
         if self.error is not None:
             raise self.error
         self.scribe.snapshots.tell_when_due = self._wake
@@ -299,6 +347,7 @@ class Supervisor:
         await self._stopped.wait()
         failure = self.error or unwritten
         self._dismiss(failure or QueueClosed(self.name, "closed"))
+        await self.listeners.stop()
         return failure
 
     async def _see_off(self) -> None:
@@ -355,6 +404,8 @@ class Supervisor:
             step = self.machine.step(commands, now, late=late if is_blocked else 0.0)
             for letter, decision in zip(letters, step.answers, strict=True):
                 letter.decide(decision)
+            if step.facts:
+                self._measure(step)
             self._let_out(step, letters)
             if now >= self.scribe.snapshots.next_at:
                 self.scribe.snapshots.begin(self.machine.ledger, now)
@@ -380,6 +431,12 @@ class Supervisor:
             self._tell_if_stuck(letters)
         self._end_turn()
 
+    def _measure(self, step: Step) -> None:
+        ledger = self.machine.ledger
+        self.meter.hear(step.facts, step.jobs)
+        is_idle = not ledger.running and next(iter(ledger.ready), None) is None
+        self.feed.expect(ledger.n, is_idle=is_idle)
+
     def _tell_if_stuck(self, letters: Sequence[Letter]) -> None:
         """Let nobody wait for an answer that will not come before somebody has made room."""
         if self.scribe.is_stuck:
@@ -390,7 +447,7 @@ class Supervisor:
         """Let everybody hear what has come of a step: its facts are kept."""
         step, letters = parcel.step, parcel.letters
         if step is not None and step.facts:
-            self.feed.publish(Published(fact, job.task) for fact, job in zip(step.facts, step.jobs, strict=True))
+            self.feed.publish(step.facts, step.jobs)
         for letter in letters:
             letter.tell()
         for job in parcel.ended:
@@ -425,12 +482,11 @@ class Supervisor:
         """Refuse the submissions that found no room; their facts will be written as those of jobs without payload."""
         parcels = [parcel for parcel in self._outbox.parcels if parcel.n > self.scribe.written]
         facts = [fact for parcel in parcels if parcel.step is not None for fact in parcel.step.facts]
-        refused = {fact.job_id: fact for fact in facts if isinstance(fact, f.Submitted)}
+        refused = {fact.job_id: fact for fact in facts if isinstance(fact, f.Submitted) and not fact.dead_letter_of}
         for fact in refused.values():
             fact.ephemeral = True
         for letter in (letter for parcel in parcels for letter in parcel.letters):
-            command = letter.command
-            if isinstance(command, c.Submit) and any(job.id in refused for job in command.jobs):
+            if any(job_id in refused for job_id in _new_jobs(letter.command)):
                 letter.tell(full)
         if refused:
             self.tell(c.Withdraw(tuple(refused)))
@@ -531,6 +587,13 @@ class Supervisor:
 
 def _begins_a_run(step: Step) -> bool:
     return any(isinstance(effect, e.Dispatch) for effect in step.effects)
+
+
+def _new_jobs(command: c.Command | None) -> list[str | None]:
+    """Return the ids under which the command asks for jobs."""
+    if isinstance(command, c.Rerun):
+        return [command.clone_id]
+    return [job.id for job in command.jobs] if isinstance(command, c.Submit) else []
 
 
 def _cause_of(job: Job, letters: Sequence[Letter]) -> BaseException | None:

@@ -7,7 +7,10 @@ changes nothing.
 
 from __future__ import annotations
 
-from attrs import define
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from attrs import define, field
 
 from actorq.core.job import Failure, JobOptions
 
@@ -18,6 +21,7 @@ __all__ = [
     "Cancel",
     "Command",
     "Drain",
+    "Edit",
     "Extend",
     "Fail",
     "Finish",
@@ -25,12 +29,20 @@ __all__ = [
     "Lend",
     "Log",
     "NewJob",
+    "OnConflict",
     "Park",
+    "Pause",
+    "PauseAll",
+    "Promote",
     "Quit",
     "Recover",
     "Register",
+    "Remove",
     "Report",
     "Rerun",
+    "Resume",
+    "ResumeAll",
+    "SetGroup",
     "SetWorkers",
     "ShowProgress",
     "Snooze",
@@ -38,6 +50,10 @@ __all__ = [
     "TakeBack",
     "Withdraw",
 ]  # fmt: skip
+
+
+OnConflict = Literal["return_existing", "reject", "replace", "strict_body", "keep_last"]
+"""What to do with a job whose key is held by another one of its task: see ``docs/how-to/keys.md``."""
 
 
 class Command:
@@ -58,6 +74,8 @@ class NewJob:
     """Seconds from acceptance; ``run_at`` wins."""
     run_at: float | None = None
     ephemeral: bool = False
+    key: str | None = None
+    on_conflict: OnConflict = "return_existing"
 
 
 # -- from whoever holds the queue ----------------------------------------------------------------
@@ -65,7 +83,10 @@ class NewJob:
 
 @define
 class Submit(Command):
-    """Accept these jobs, all or none. Answer: None; or QueueFull, QueueClosed."""
+    """Accept these jobs, all or none.
+
+    Answer: their ids, or those of the jobs that stand for them; or QueueFull, QueueClosed, DuplicateJob.
+    """
 
     jobs: tuple[NewJob, ...]
 
@@ -80,9 +101,80 @@ class Cancel(Command):
 
 @define
 class Rerun(Command):
-    """Queue a job that has ended again, attempts fresh. Answer: None; or JobNotFound, InvalidState."""
+    """Queue a job that has ended again, attempts fresh. Answer: the id; or JobNotFound, InvalidState, QueueFull."""
 
     job_id: str
+    delay: float = 0.0
+    clone_id: str | None = None
+    """Under which a new job does so in its place."""
+
+
+@define
+class Pause(Command):
+    """Hold a job that waits. Answer: None; or JobNotFound, InvalidState."""
+
+    job_id: str
+
+
+@define
+class Resume(Command):
+    """Let go of a job that is paused. Answer: None; or JobNotFound, InvalidState."""
+
+    job_id: str
+
+
+@define
+class Promote(Command):
+    """End the delay of a job. Answer: None; or JobNotFound, InvalidState."""
+
+    job_id: str
+
+
+@define
+class Edit(Command):
+    """Change a job that does not run. Answer: None; or JobNotFound, InvalidState."""
+
+    job_id: str
+    payload: bytes | None = None
+    options: Mapping[str, Any] = field(factory=dict[str, Any])
+    """Those of :class:`~actorq.core.job.JobOptions` that change; they have been checked."""
+    delay: float | None = None
+    """Seconds from now; ``run_at`` wins; with neither, its place stays."""
+    run_at: float | None = None
+
+
+@define
+class Remove(Command):
+    """Forget a job that has ended. Answer: None; or JobNotFound, InvalidState."""
+
+    job_id: str
+
+
+@define
+class PauseAll(Command):
+    """Start no more jobs. Answer: whether that was not so before; or InvalidOption: too many groups are paused."""
+
+    group: str = ""
+    """Only those of this group; empty: of the whole queue."""
+    until: float | None = None
+    """When to go on by itself."""
+    stop: bool = False
+    """Whether to take back what runs."""
+
+
+@define
+class ResumeAll(Command):
+    """Start jobs again. Answer: whether that was not so before."""
+
+    group: str = ""
+
+
+@define
+class SetGroup(Command):
+    """Let at most ``limit`` jobs of the group run at a time; None: as many as there are workers."""
+
+    group: str
+    limit: int | None
 
 
 @define
@@ -97,6 +189,8 @@ class Register(Command):
     """These tasks have a function now: what was parked for want of one may run."""
 
     tasks: tuple[str, ...]
+    options: Mapping[str, JobOptions] = field(factory=dict[str, JobOptions])
+    """Of the jobs that the core makes itself of these tasks."""
 
 
 # -- from a worker, about the attempt it runs -----------------------------------------------------

@@ -15,9 +15,10 @@ from attrs import define, field
 from actorq.core.job import Failure, JobOptions, Progress
 
 __all__ = [
-    "BecameDue", "CancelRequested", "Cancelled", "DeadLettered", "Dropped", "Fact", "Failed", "Interrupted", "Logged",
-    "Parked", "Placed", "Progressed", "Released", "Removed", "Requeued", "RetryScheduled", "Snoozed", "Stalled",
-    "Started", "Submitted", "Succeeded", "Unparked",
+    "BecameDue", "Blocked", "CancelRequested", "Cancelled", "DeadLettered", "Deduplicated", "Dropped", "Edited",
+    "Extended", "Fact", "Failed", "GroupPaused", "GroupResumed", "Interrupted", "Logged", "Parked", "Paused", "Placed",
+    "Progressed", "Promoted", "QueueFact", "QueuePaused", "QueueResumed", "Released", "Removed", "Requeued", "Resumed",
+    "RetryScheduled", "Snoozed", "Stalled", "Started", "Submitted", "Succeeded", "Unblocked", "Unparked",
 ]  # fmt: skip
 
 
@@ -28,6 +29,7 @@ class Fact:
     at: float
     """Seconds since the epoch; never less than in the fact before."""
     job_id: str
+    """Empty where the fact is about the queue or a group."""
     n: int = field(default=0, init=False)
     """Contiguous from 1; given by the machine."""
 
@@ -53,6 +55,11 @@ class Submitted(Placed):
     payload: bytes
     options: JobOptions
     ephemeral: bool = False
+    key: str | None = None
+    retry_of: str | None = None
+    """The job that it is a clone of: that one is told of it, if it is there."""
+    dead_letter_of: str | None = None
+    """The dead job that it was made of: that one is told of it, too."""
 
     @property
     def weight(self) -> int:
@@ -61,8 +68,57 @@ class Submitted(Placed):
 
 
 @define
+class Deduplicated(Fact):
+    """The job was asked for again, by its key, and stands for the answer."""
+
+
+# -- waiting ---------------------------------------------------------------------------------------
+
+
+@define
 class BecameDue(Fact):
     """A delay is over."""
+
+
+@define
+class Blocked(Fact):
+    """The job has to wait: another of its task and key is running."""
+
+
+@define
+class Unblocked(Fact):
+    """No other of its task and key is running any more."""
+
+
+@define
+class Paused(Fact):
+    """Somebody holds the job by hand."""
+
+
+@define
+class Resumed(Placed):
+    """The job is held no more, and is where it would be."""
+
+
+@define
+class Promoted(Fact):
+    """Somebody asked for the delay to be over."""
+
+
+@define
+class Edited(Placed):
+    """The job is another from now on: in its place, and in what is not None."""
+
+    payload: bytes | None = None
+    options: JobOptions | None = None
+
+    @property
+    def weight(self) -> int:
+        """Those of the arguments."""
+        return len(self.payload or b"")
+
+
+# -- running ---------------------------------------------------------------------------------------
 
 
 @define
@@ -79,6 +135,13 @@ class Progressed(Fact):
     """The running attempt has come this far."""
 
     progress: Progress
+
+
+@define
+class Extended(Fact):
+    """The running attempt asked for so many more seconds, and has them."""
+
+    seconds: float
 
 
 @define
@@ -206,7 +269,7 @@ class Cancelled(Fact):
 
 
 @define
-class Requeued(Fact):
+class Requeued(Placed):
     """Somebody asked for a job that had ended to run again, attempts fresh."""
 
 
@@ -221,3 +284,41 @@ class Dropped(Fact):
 
     Its submission found no room on the disk, and was refused; or it lived only in memory, and its process is gone.
     """
+
+
+# -- the queue, and groups of jobs -----------------------------------------------------------------
+
+
+@define
+class QueueFact(Fact):
+    """The root of those that are about no single job."""
+
+    job_id: str = field(default="", init=False)
+
+
+@define
+class QueuePaused(QueueFact):
+    """Nothing starts any more."""
+
+    until: float | None = None
+    """When that ends by itself; None: it does not."""
+
+
+@define
+class QueueResumed(QueueFact):
+    """Jobs start again."""
+
+
+@define
+class GroupPaused(QueueFact):
+    """No job of the group starts any more."""
+
+    group: str
+    until: float | None = None
+
+
+@define
+class GroupResumed(QueueFact):
+    """Jobs of the group start again."""
+
+    group: str

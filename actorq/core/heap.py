@@ -11,7 +11,7 @@ by its key.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import Any, Generic, TypeVar
 
@@ -41,6 +41,10 @@ class Heap(Generic[K]):
     def __iter__(self) -> Iterator[K]:
         """Iterate over the keys, in no order."""
         return iter(self._live)
+
+    def entries(self) -> Iterable[tuple[Any, ...]]:
+        """Return the entries, in no order."""
+        return self._live.values()
 
     def push(self, *entry: Any) -> None:
         """Add an entry, in place of the one with the same key if there is one."""

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from attrs import Attribute, define, field, frozen
 
-from actorq.config import NAME_LIMIT, PRIORITY_LIMIT, TAGS_LIMIT, duration, whole
+from actorq.config import NAME_LIMIT, PRIORITY_LIMIT, TAGS_LIMIT, duration, name, whole
 from actorq.core.retry import Retry
 from actorq.errors import InvalidOption
 
@@ -36,12 +36,14 @@ class JobState(StrEnum):
     """In the queue, must not run yet; ``hold_reason`` says why."""
     QUEUED = "queued"
     """Ready, waiting for a worker."""
+    PAUSED = "paused"
+    """Held by hand until it is resumed."""
     RUNNING = "running"
     """Claimed by one worker."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     DEAD_LETTER = "dead_letter"
-    """As failed, for jobs that asked to be kept apart when they fail: ``dead_letter=True``."""
+    """As failed, for jobs that asked to be kept apart when they fail: ``dead_letter=``."""
     CANCELLED = "cancelled"
 
     @property
@@ -54,10 +56,12 @@ FINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.DEAD_LETTER, JobState.CAN
 
 
 class HoldReason(StrEnum):
-    """Why a scheduled job must not run yet."""
+    """Why a scheduled job must not run yet; a paused one that was scheduled keeps it."""
 
     DELAY = "delay"
     RETRY = "retry"
+    KEY = "key"
+    """Another job of the same task and key is running."""
     NO_TASK = "no_task"
     """Parked: no task of its name is registered. It runs once there is one."""
     BAD_PAYLOAD = "bad_payload"
@@ -65,8 +69,13 @@ class HoldReason(StrEnum):
 
     @property
     def is_parked(self) -> bool:
-        """Whether no clock ends this hold."""
+        """Whether nothing that goes on in the queue ends this hold: only other code does."""
         return self in (HoldReason.NO_TASK, HoldReason.BAD_PAYLOAD)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the clock ends this hold."""
+        return self in (HoldReason.DELAY, HoldReason.RETRY)
 
 
 class Reason(StrEnum):
@@ -90,6 +99,10 @@ class Reason(StrEnum):
     """Somebody called ``cancel``."""
     HANDLER = "handler"
     """The function raised ``CancelJob``."""
+    SUPERSEDED = "superseded"
+    """A newer job of the same task and key took its place."""
+    PAUSED = "paused"
+    """The queue or its group was paused at once; the job goes on when that is resumed."""
     SHUTDOWN = "shutdown"
     """The queue is closing; the job goes on at the next start."""
 
@@ -115,7 +128,7 @@ def _to_tags(value: Any) -> Mapping[str, str]:
             raise InvalidOption("tags", text, "wants strings")
         if len(text) > NAME_LIMIT:
             raise InvalidOption("tags", text[:20] + "…", f"a tag has at most {NAME_LIMIT} characters")
-    plain = {str.__str__(name): str.__str__(text) for name, text in tags.items()}  # JSON takes no Enum for a key
+    plain = {str.__str__(tag): str.__str__(text) for tag, text in tags.items()}  # JSON takes no Enum for a key
     return MappingProxyType(plain)  # one object serves all jobs of a task, and functions get to see it
 
 
@@ -124,10 +137,16 @@ def _priority(instance: object, attribute: Attribute[int], value: int) -> None:
     whole(attribute.name, value, -PRIORITY_LIMIT, PRIORITY_LIMIT)
 
 
-def _flag(instance: object, attribute: Attribute[bool], value: object) -> None:
+def _dead_letter(instance: object, attribute: Attribute[Any], value: object) -> None:
     del instance
     if not isinstance(value, bool):
-        raise InvalidOption(attribute.name, value, "wants True or False")
+        name(attribute.name, value)
+
+
+def _group(instance: object, attribute: Attribute[Any], value: object) -> None:
+    del instance
+    if value is not None:
+        name(attribute.name, value)
 
 
 def _retry(instance: object, attribute: Attribute[Retry], value: object) -> None:
@@ -136,11 +155,11 @@ def _retry(instance: object, attribute: Attribute[Retry], value: object) -> None
         raise InvalidOption(attribute.name, value, "wants a Retry")
 
 
-def _limit(name: str) -> Any:  # of attrs' making: no checker has a name for what field() returns
+def _limit(option: str) -> Any:  # of attrs' making: no checker has a name for what field() returns
     """Make a field for a limit that is not set, or seconds, or a timedelta."""
 
     def to_seconds(value: object) -> float | None:
-        return None if value is None else duration(name, value, positive=True)
+        return None if value is None else duration(option, value, positive=True)
 
     return cast("Any", field(default=None, converter=to_seconds))
 
@@ -170,7 +189,10 @@ class JobOptions:
     """From a cancel request, of any cause, until the worker is abandoned."""
     tags: Mapping[str, str] = field(factory=dict[str, str], converter=_to_tags)
     """A list of strings becomes keys with empty value."""
-    dead_letter: bool = field(default=False, validator=_flag)
+    group: str | None = field(default=None, validator=_group)
+    """Whose limit it falls under, and whose pause."""
+    dead_letter: bool | str = field(default=False, validator=_dead_letter)
+    """Whether the job is kept apart when it fails; the name of a task: whether a job of that is made of it, too."""
 
 
 @frozen
@@ -236,6 +258,16 @@ class Job:
     """When it may run, or since when it might have: its place in the order."""
     ephemeral: bool = False
     """Made from an undecorated callable: runs, but is not stored over a restart."""
+    key: str | None = None
+    """Names the work: among the jobs of its task, the newest with a key holds it."""
+    retry_of: str | None = None
+    """The job that this one is a clone of."""
+    retried_by: str | None = None
+    """The last clone of this job."""
+    dead_letter_of: str | None = None
+    """The dead job that this one was made of."""
+    dead_letter_job_id: str | None = None
+    """The job that was made of this one when it failed."""
     hold_reason: HoldReason | None = None
     limits_from: float = 0.0
     """From when ``expires`` and ``deadline`` count: the submission, or the last rerun."""

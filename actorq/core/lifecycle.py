@@ -4,6 +4,8 @@ Here is the whole of it. Two rules keep it so. First, no state changes outside t
 asks it, and a pair that is not in it is a bug that stops the queue rather than a state nobody planned.
 Second, *why* a fact happens is no business of this file: that is ``decide``'s.
 
+Facts about the queue or a group are not in it: they change no job.
+
 Time is not in the table, but for one question that the facts answer themselves: a job that is to run again
 is ``scheduled`` while its time is still to come and ``queued`` if it is not (:data:`BY_DUE_TIME`).
 
@@ -33,18 +35,29 @@ BY_DUE_TIME: Final = _ByDueTime.BY_DUE_TIME
 Target = JobState | _ByDueTime | None
 """A state, a question of time, or None: the job is not there (not yet, or no more)."""
 
-_SCHEDULED, _QUEUED, _RUNNING = JobState.SCHEDULED, JobState.QUEUED, JobState.RUNNING
+_SCHEDULED, _QUEUED, _PAUSED, _RUNNING = JobState.SCHEDULED, JobState.QUEUED, JobState.PAUSED, JobState.RUNNING
+
+_WAITING = (_SCHEDULED, _QUEUED, _PAUSED)
+_LIVE = (*_WAITING, _RUNNING)
 
 _BY_FACT: dict[type[Fact], dict[tuple[JobState | None, ...], Target]] = {
     # in
     facts.Submitted: {(None,): BY_DUE_TIME},
+    facts.Deduplicated: {(state,): state for state in (*_LIVE, *FINAL)},
     # waiting
     facts.BecameDue: {(_SCHEDULED,): _QUEUED},
+    facts.Blocked: {(_QUEUED,): _SCHEDULED},
+    facts.Unblocked: {(_SCHEDULED,): _QUEUED},
+    facts.Paused: {(_SCHEDULED, _QUEUED): _PAUSED},
+    facts.Resumed: {(_PAUSED,): BY_DUE_TIME},
+    facts.Promoted: {(_SCHEDULED,): _QUEUED},
+    facts.Edited: {(_SCHEDULED, _QUEUED): BY_DUE_TIME, (_PAUSED,): _PAUSED},
     facts.Parked: {(_QUEUED, _RUNNING): _SCHEDULED},
     facts.Unparked: {(_SCHEDULED,): _QUEUED},
     # running
     facts.Started: {(_QUEUED,): _RUNNING},
     facts.Progressed: {(_RUNNING,): _RUNNING},
+    facts.Extended: {(_RUNNING,): _RUNNING},
     facts.Logged: {(_RUNNING,): _RUNNING},
     facts.Stalled: {(_RUNNING,): _RUNNING},
     facts.CancelRequested: {(_RUNNING,): _RUNNING},
@@ -55,14 +68,14 @@ _BY_FACT: dict[type[Fact], dict[tuple[JobState | None, ...], Target]] = {
     facts.Released: {(_RUNNING,): _QUEUED},
     # the job is over
     facts.Succeeded: {(_RUNNING,): JobState.SUCCEEDED},
-    facts.Failed: {(_SCHEDULED, _QUEUED, _RUNNING): JobState.FAILED},
-    facts.DeadLettered: {(_SCHEDULED, _QUEUED, _RUNNING): JobState.DEAD_LETTER},
-    facts.Cancelled: {(_SCHEDULED, _QUEUED, _RUNNING): JobState.CANCELLED},
+    facts.Failed: {_LIVE: JobState.FAILED},
+    facts.DeadLettered: {_LIVE: JobState.DEAD_LETTER},
+    facts.Cancelled: {_LIVE: JobState.CANCELLED},
     # after the end
-    facts.Requeued: {FINAL: _QUEUED},
+    facts.Requeued: {FINAL: BY_DUE_TIME},
     facts.Removed: {FINAL: None},
     # as if it had never been
-    facts.Dropped: {(_SCHEDULED, _QUEUED, _RUNNING): None, FINAL: None},
+    facts.Dropped: {_LIVE: None, FINAL: None},
 }
 
 TRANSITIONS: Final[dict[tuple[JobState | None, type[Fact]], Target]] = {

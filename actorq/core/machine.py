@@ -25,12 +25,14 @@ from typing import Any
 from attrs import define
 
 from actorq.config import STEP_LIMIT, Settings
+from actorq.core import commands as c
 from actorq.core import effects as e
 from actorq.core import facts as f
-from actorq.core.commands import Command
-from actorq.core.decide import Decision, alarm_rang, decide, limit_passed, may_start
+from actorq.core.decide import alarm_rang, consequences, decide, has_room, may_start
+from actorq.core.decision import Decision
+from actorq.core.ending import limit_passed
 from actorq.core.job import FINAL, Job
-from actorq.core.ledger import Ledger
+from actorq.core.ledger import QUEUE, Ledger
 from actorq.core.roster import Alarm, Roster
 from actorq.errors import WorkersKeepDying
 
@@ -46,8 +48,8 @@ class Step:
 
     now: float
     facts: list[f.Fact]
-    jobs: list[Job]
-    """The job that each fact speaks of."""
+    jobs: list[Job | None]
+    """The job that each fact speaks of; None: it is about the queue or a group."""
     effects: list[e.Effect]
     answers: list[Any]
     """One for each command; a refusal is an exception."""
@@ -68,6 +70,7 @@ class Machine:
         """
         self.ledger = ledger or Ledger()
         self.roster = Roster(settings, holds_runs=holds_runs)
+        self._keep = {state: settings.retention.of(state) for state in FINAL}
         self._now = self.ledger.now
         self._has_more = False
         self._old_go_at = self._when_old_go()
@@ -79,7 +82,7 @@ class Machine:
         idle = f"{len(roster.idle)} of {len(roster.workers)} workers idle"
         return f"<Machine n={self.ledger.n} now={self.ledger.now:.6f} [{counts}] {idle}>"
 
-    def step(self, commands: Sequence[Command], now: float, *, late: float = 0.0) -> Step:
+    def step(self, commands: Sequence[c.Command], now: float, *, late: float = 0.0) -> Step:
         """Go on to ``now`` (never back), and deal with the commands in their order.
 
         Args:
@@ -100,6 +103,8 @@ class Machine:
                 decision = decide(command, self.ledger, self.roster, step.now)
                 self._commit(decision, step)
                 step.answers.append(decision.answer)
+                if type(command) is c.SetGroup:
+                    self.ledger.ready.bring_back(command.group)
             else:
                 step.answers.append(False)  # a late report
         self._staff(step)
@@ -117,7 +122,8 @@ class Machine:
         if self._has_more:
             return self._now
         at = self._old_go_at
-        for heap in (self.ledger.delayed, self.ledger.limits, self.roster.alarms):
+        ledger = self.ledger
+        for heap in (ledger.delayed, ledger.limits, ledger.pause_ends, self.roster.alarms):
             entry = heap.peek()
             if entry is not None and entry[0] < at:
                 at = entry[0]
@@ -134,6 +140,9 @@ class Machine:
             left -= 1
         while left and (entry := ledger.delayed.peek()) is not None and entry[0] <= now:
             self._happen(f.BecameDue(now, entry[-1]), step)
+            left -= 1
+        while left and (entry := ledger.pause_ends.peek()) is not None and entry[0] <= now:
+            self._happen(f.QueueResumed(now) if entry[-1] == QUEUE else f.GroupResumed(now, entry[-1]), step)
             left -= 1
         while left and (entry := self.roster.alarms.peek()) is not None and entry[0] <= now:
             self.roster.alarms.pop()
@@ -166,11 +175,17 @@ class Machine:
 
     def _assign(self, step: Step) -> None:
         """Give the first ready jobs to the idle workers."""
-        ready, roster = self.ledger.ready, self.roster
+        ledger, roster = self.ledger, self.roster
         parked = 0
-        while roster.idle and not roster.is_draining and (entry := ready.peek()) is not None:
-            job = self.ledger.jobs[entry[-1]]
-            hindrance = may_start(job, roster, step.now)
+        while roster.idle and not roster.is_draining and QUEUE not in ledger.pauses:
+            job_id = ledger.ready.peek()
+            if job_id is None:
+                break
+            job = ledger.jobs[job_id]
+            if job.options.group is not None and not has_room(job.options.group, ledger, roster):
+                ledger.ready.set_aside(job.options.group)
+                continue
+            hindrance = may_start(job, ledger, roster, step.now)
             if hindrance is not None:
                 self._happen(hindrance, step)
                 parked += 1
@@ -186,14 +201,14 @@ class Machine:
 
     def _let_go(self, step: Step) -> None:
         """Remove finished jobs beyond their count, and those beyond their age once that is worth a wake-up."""
-        retention = self.roster.settings.retention
         is_time = self._old_go_at <= step.now
         left = STEP_LIMIT
-        for jobs in self.ledger.finished.values():
+        for state, jobs in self.ledger.finished.items():
+            keep = self._keep[state]
             while left and jobs:
                 oldest = next(iter(jobs.values()))
-                is_old = is_time and _ended_at(oldest) + retention.age_s <= step.now
-                if not is_old and len(jobs) <= retention.count:
+                is_old = is_time and _ended_at(oldest) + keep.age_s <= step.now
+                if not is_old and len(jobs) <= keep.count:
                     break
                 self._happen(f.Removed(step.now, oldest.id), step)
                 left -= 1
@@ -202,9 +217,13 @@ class Machine:
 
     def _when_old_go(self) -> float:
         """Return when the jobs that have ended are next looked through for old ones."""
-        age_s = self.roster.settings.retention.age_s
-        ends = [_ended_at(next(iter(jobs.values()))) for jobs in self.ledger.finished.values() if jobs]
-        return min(ends) + age_s + min(age_s / 10, _RETENTION_SLACK_CAP_S) if ends else inf
+        at = inf
+        for state, jobs in self.ledger.finished.items():
+            if jobs:
+                age_s = self._keep[state].age_s
+                oldest = next(iter(jobs.values()))
+                at = min(at, _ended_at(oldest) + age_s + min(age_s / 10, _RETENTION_SLACK_CAP_S))
+        return at
 
     # -- make it so ----------------------------------------------------------------------------------
 
@@ -224,11 +243,18 @@ class Machine:
         if type(fact) is f.Requeued:  # perhaps in one step with its end: let that be told as it was
             step.ended = [copy(job) if job.id == fact.job_id else job for job in step.ended]
         job = self.ledger.apply(fact)
-        self.roster.follow_fact(fact, job)
         step.facts.append(fact)
         step.jobs.append(job)
-        if job.state in FINAL and type(fact) not in (f.Removed, f.Dropped):
+        if job is None:
+            return
+        self.roster.follow_fact(fact, job)
+        if type(fact) in ENDS:
             step.ended.append(job)
+        for follows in consequences(fact, job, self.ledger, self.roster):
+            self._happen(follows, step)
+
+
+ENDS = (f.Succeeded, f.Failed, f.DeadLettered, f.Cancelled)
 
 
 def _ended_at(job: Job) -> float:

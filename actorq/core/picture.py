@@ -36,6 +36,8 @@ class Totals:
     """How many jobs were ever accepted."""
     removed: int = 0
     """How many of them are gone."""
+    pauses: tuple[tuple[str, float], ...] = ()
+    """What is paused (a group, or empty: the queue), and until when."""
 
 
 class Pages:

@@ -1,7 +1,8 @@
 """How long to wait before the next attempt, and whether there is one.
 
 The delay is a function of the rule, the job's id and the number of failed attempts, and of nothing else:
-a replay computes the same. Jitter only ever lengthens it, so a rule's delays are lower bounds.
+a replay computes the same. Chance (``spread`` and ``jitter``) only ever lengthens it, so a rule's delays are lower
+bounds.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from attrs import Attribute, field, frozen
 from actorq.config import (
     ATTEMPTS_LIMIT,
     FACTOR_LIMIT,
+    JITTER_LIMIT,
     LONGEST_S,
     TYPE_NAME_LIMIT,
     TYPES_LIMIT,
@@ -57,6 +59,10 @@ def _to_seconds(value: Any) -> float:
     return duration("retry delay", value)
 
 
+def _to_first(value: Any) -> float | None:
+    return None if value is None else duration("initial", value)
+
+
 def _to_float(value: Any) -> Any:
     """Take a subclass of float, such as numpy's, for what it is; what is no number is for the validator."""
     return float(value) if isinstance(value, float) else value
@@ -68,10 +74,10 @@ def _factor(instance: Any, attribute: Attribute[Any], value: object) -> None:
         raise InvalidOption(attribute.name, value, f"must be a number from 1 to {FACTOR_LIMIT:.0f}")
 
 
-def _fraction(instance: Any, attribute: Attribute[Any], value: object) -> None:
+def _jitter(instance: Any, attribute: Attribute[Any], value: object) -> None:
     del instance
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
-        raise InvalidOption(attribute.name, value, "must be a number from 0 to 1")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= JITTER_LIMIT:
+        raise InvalidOption(attribute.name, value, f"must be a number from 0 to {JITTER_LIMIT:.0f}")
 
 
 def _attempts(instance: Any, attribute: Attribute[Any], value: int) -> None:
@@ -88,8 +94,15 @@ def _backoff(instance: Any, attribute: Attribute[Any], value: object) -> None:
 class Retry:
     """When a failed attempt is followed by another.
 
-    After the n-th failure the wait is, before jitter and cut at ``cap``: ``delay`` (fixed), ``delay * n``
-    (linear), ``delay * factor ** (n - 1)`` (exponential).
+    The first wait is ``initial``, or ``delay`` if that is None. The following ones are
+
+    - fixed: ``delay`` each;
+    - linear: each longer than the one before by ``delay``;
+    - exponential: ``delay``, and then each ``factor`` times the one before; without ``initial``, ``delay`` is the
+      first of these.
+
+    To that are added up to ``spread`` seconds; the sum is cut at ``cap``; then it is lengthened by up to ``jitter``
+    of itself. How much of either depends on the job and the attempt only.
     """
 
     max_attempts: int = field(default=3, validator=_attempts)
@@ -100,7 +113,11 @@ class Retry:
     factor: float = field(default=2.0, converter=_to_float, validator=_factor)
     cap: float = field(default=3600.0, converter=_to_seconds)
     """No wait is longer, but for jitter. Seconds (or a timedelta)."""
-    jitter: float = field(default=0.1, converter=_to_float, validator=_fraction)
+    initial: float | None = field(default=None, converter=_to_first, kw_only=True)
+    """The first wait; 0: the second attempt follows at once. Seconds (or a timedelta)."""
+    spread: float = field(default=0.0, converter=_to_seconds, kw_only=True)
+    """The wait is lengthened by up to so much, but not over ``cap``. Seconds (or a timedelta)."""
+    jitter: float = field(default=0.1, converter=_to_float, validator=_jitter)
     """The wait is lengthened by up to this part of itself."""
     on: tuple[str, ...] = field(default=(), converter=_to_names)
     """Exception types that are retried, with their subclasses; empty: all. Kept as names."""
@@ -116,23 +133,31 @@ class Retry:
 
     def wait(self, job_id: str, failures: int) -> float:
         """Return the seconds to wait after the ``failures``-th failure (counted from 1)."""
+        base = self._base(failures)
+        if self.spread:
+            base += self.spread * _chance(f"{job_id}:{failures}:spread")
+        base = min(base, self.cap)
+        return min(base * (1.0 + self.jitter * _chance(f"{job_id}:{failures}")), LONGEST_S)
+
+    def _base(self, failures: int) -> float:
+        first = self.delay if self.initial is None else self.initial
+        if failures == 1:
+            return first
         match self.backoff:
             case "fixed":
-                base = self.delay
+                return self.delay
             case "linear":
-                base = self.delay * failures
+                return first + self.delay * (failures - 1)
             case _:
-                base = self._exponential(failures)
-        base = min(base, self.cap)
-        return min(base * (1.0 + self.jitter * _spread(job_id, failures)), LONGEST_S)
+                return self._exponential(failures - (1 if self.initial is None else 2))
 
-    def _exponential(self, failures: int) -> float:
+    def _exponential(self, times: int) -> float:
         try:
-            return self.delay * float(self.factor) ** (failures - 1)
+            return self.delay * float(self.factor) ** times
         except OverflowError:
             return self.cap if self.delay else 0.0
 
 
-def _spread(job_id: str, failures: int) -> float:
+def _chance(what: str) -> float:
     """Return a number in [0, 1) that looks random and is the same in every replay."""
-    return crc32(f"{job_id}:{failures}".encode()) / 2**32
+    return crc32(what.encode()) / 2**32

@@ -22,7 +22,7 @@ from actorq.core import commands as c
 from actorq.core import effects as e
 from actorq.core import facts as f
 from actorq.core.heap import Heap
-from actorq.core.job import NO_PROGRESS, Job, Progress, Reason
+from actorq.core.job import NO_PROGRESS, Job, JobOptions, Progress, Reason
 
 __all__ = ["Alarm", "Claim", "Roster"]
 
@@ -76,6 +76,10 @@ class Roster:
         self.alarms: Heap[tuple[str, Alarm]] = Heap()
         self.tasks: set[str] = set()
         """The tasks that have a function."""
+        self.task_options: dict[str, JobOptions] = {}
+        """Of the jobs that the core makes itself."""
+        self.group_limits: dict[str, int] = {}
+        """How many jobs of a group may run at a time."""
         self.is_draining = False
         self.late_reports = 0
         """Reports for a claim that was not running any more; they changed nothing."""
@@ -136,8 +140,14 @@ class Roster:
             self._follow_report(command, claim, now)
         elif isinstance(command, c.Register):
             self.tasks.update(command.tasks)
+            self.task_options.update(command.options)
         elif isinstance(command, c.SetWorkers):
             self.target = command.count
+        elif isinstance(command, c.SetGroup):
+            if command.limit is None:
+                self.group_limits.pop(command.group, None)
+            else:
+                self.group_limits[command.group] = command.limit
         elif isinstance(command, c.Drain):
             self.is_draining = True
         return True
@@ -233,7 +243,7 @@ class Roster:
             self.idle.remove(worker)
 
 
-_WITHIN_A_RUN = (f.Logged, f.Stalled, f.CancelRequested)
+_WITHIN_A_RUN = (f.Extended, f.Logged, f.Stalled, f.CancelRequested, f.Deduplicated)
 
 
 def _further(progress: Progress, report: c.ShowProgress) -> Progress:

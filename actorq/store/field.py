@@ -63,8 +63,6 @@ def _options_fields(options: JobOptions) -> dict[str, Any]:
         fields["retry"] = retry
     if options.tags:
         fields["tags"] = dict(options.tags)
-    if options.dead_letter:
-        fields["dead_letter"] = True
     return fields
 
 
@@ -243,18 +241,21 @@ _RETRY: dict[str, Parser] = {
     "backoff": _as_it_is,
     "factor": _as_it_is,
     "cap": _as_it_is,
+    "initial": _as_it_is,
+    "spread": _as_it_is,
     "jitter": _as_it_is,
     "on": each(text),
     "never": each(text),
 }
 
-_OPTION_NAMES = ("priority", "timeout", "heartbeat_timeout", "expires", "deadline", "grace")
+_OPTION_NAMES = (
+    "priority", "timeout", "heartbeat_timeout", "expires", "deadline", "grace", "group", "dead_letter",
+)  # fmt: skip
 
 _OPTIONS: dict[str, Parser] = {
     **dict.fromkeys(_OPTION_NAMES, _as_it_is),
     "retry": record(Retry, _RETRY),
     "tags": _tags,
-    "dead_letter": flag,
 }
 
 _FAILURE: dict[str, Parser] = {

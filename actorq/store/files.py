@@ -44,6 +44,9 @@ BLOCK: Final = 1024 * 1024
 
 LOCK: Final = "lock"
 
+RESERVED_NAMES: Final = frozenset({LOCK, "mark", "reserve", "quarantine"})
+"""Names in the directory that are ours, beside those of segments and snapshots, which have a dot."""
+
 FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
 """The fcntl that takes bytes to the disk where fsync does not."""
 

@@ -34,7 +34,8 @@ __all__ = [
 
 FORMAT: Final = "actorq-journal"
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""Version 1 has fewer kinds of facts, and fewer fields in some."""
 
 MARK_SIZE: Final = 64
 """Bytes of the witness: always as many, so that it is overwritten in one piece."""
@@ -147,7 +148,9 @@ class FactEncoder:
                 n += len(texts)
                 texts, size = [], 0
             name, fields_of = _WRITERS[type(fact)]
-            fields = {"t": name, "id": fact.job_id}
+            fields: Fields = {"t": name}
+            if not isinstance(fact, f.QueueFact):
+                fields["id"] = fact.job_id
             fields_of(fact, fields, self._options)
             texts.append(dump(fields))
             size += len(texts[-1])
@@ -174,12 +177,36 @@ def _submitted(fact: f.Submitted, fields: Fields, options: Options) -> None:
     fields["task"] = fact.task
     if fact.due_at != fact.at:
         fields["due_at"] = fact.due_at
-    if (said := options.encode(fact.options)) is not None:
-        fields["options"] = said
+    if (plain := options.encode(fact.options)) is not None:
+        fields["options"] = plain
+    for name in ("key", "retry_of", "dead_letter_of"):
+        if (said := getattr(fact, name)) is not None:
+            fields[name] = said
     if fact.ephemeral:
         fields["ephemeral"] = True
     else:
         fields["payload"] = orjson.Fragment(fact.payload)
+
+
+def _edited(fact: f.Edited, fields: Fields, options: Options) -> None:
+    fields["due_at"] = fact.due_at
+    if fact.options is not None:
+        fields["options"] = options.encode(fact.options) or {}
+    if fact.payload is not None:
+        fields["payload"] = orjson.Fragment(fact.payload)
+
+
+def _paused(fact: f.QueuePaused | f.GroupPaused, fields: Fields, options: Options) -> None:
+    del options
+    if isinstance(fact, f.GroupPaused):
+        fields["group"] = fact.group
+    if fact.until is not None:
+        fields["until"] = fact.until
+
+
+def _group_resumed(fact: f.GroupResumed, fields: Fields, options: Options) -> None:
+    del options
+    fields["group"] = fact.group
 
 
 def _started(fact: f.Started, fields: Fields, options: Options) -> None:
@@ -192,6 +219,11 @@ def _started(fact: f.Started, fields: Fields, options: Options) -> None:
 def _progressed(fact: f.Progressed, fields: Fields, options: Options) -> None:
     del options
     fields["progress"] = field.progress_fields(fact.progress)
+
+
+def _extended(fact: f.Extended, fields: Fields, options: Options) -> None:
+    del options
+    fields["seconds"] = fact.seconds
 
 
 def _logged(fact: f.Logged, fields: Fields, options: Options) -> None:
@@ -231,9 +263,17 @@ Writer = Callable[[Any, Fields, Options], None]
 
 _WRITERS: dict[type[f.Fact], tuple[str, Writer]] = {
     f.Submitted: ("submitted", _submitted),
+    f.Deduplicated: ("deduplicated", _nothing),
     f.BecameDue: ("became_due", _nothing),
+    f.Blocked: ("blocked", _nothing),
+    f.Unblocked: ("unblocked", _nothing),
+    f.Paused: ("paused", _nothing),
+    f.Resumed: ("resumed", _placed),
+    f.Promoted: ("promoted", _nothing),
+    f.Edited: ("edited", _edited),
     f.Started: ("started", _started),
     f.Progressed: ("progressed", _progressed),
+    f.Extended: ("extended", _extended),
     f.Logged: ("logged", _logged),
     f.Stalled: ("stalled", _nothing),
     f.CancelRequested: ("cancel_requested", _cancel_requested),
@@ -247,9 +287,13 @@ _WRITERS: dict[type[f.Fact], tuple[str, Writer]] = {
     f.Failed: ("failed", _failed),
     f.DeadLettered: ("dead_lettered", _failed),
     f.Cancelled: ("cancelled", _failed),
-    f.Requeued: ("requeued", _nothing),
+    f.Requeued: ("requeued", _placed),
     f.Removed: ("removed", _nothing),
     f.Dropped: ("dropped", _nothing),
+    f.QueuePaused: ("queue_paused", _paused),
+    f.QueueResumed: ("queue_resumed", _nothing),
+    f.GroupPaused: ("group_paused", _paused),
+    f.GroupResumed: ("group_resumed", _group_resumed),
 }
 
 
@@ -271,7 +315,7 @@ class TransactionDecoder:
         self._salt = salt
         options = field.OptionsDecoder().decode
         self._parsers: dict[str, tuple[type[f.Fact], dict[str, field.Parser], tuple[str, ...]]] = {
-            name: (kind, {**parsers, "options": options} if kind is f.Submitted else parsers, required)
+            name: (kind, {**parsers, "options": options} if kind in (f.Submitted, f.Edited) else parsers, required)
             for name, (kind, parsers, required) in _READERS.items()
         }
 
@@ -318,6 +362,10 @@ class TransactionDecoder:
                 values["payload"] = b""
         elif kind is f.Logged:
             values.setdefault("data", b"")
+        elif kind is f.Requeued:
+            values.setdefault("due_at", at)
+        if issubclass(kind, f.QueueFact):
+            return kind(at, **values)
         return kind(at, values.pop("id"), **values)
 
 
@@ -336,6 +384,12 @@ def _parking(value: Any) -> Failure:
     if failure.reason not in _PARKING:
         raise Damage("reason is none for which a job is parked")
     return failure
+
+
+def _group(value: Any) -> str:
+    if not field.text(value):
+        raise Damage("is no name of a group")
+    return str(value)
 
 
 _PARKING = {reason.value for reason in HoldReason if reason.is_parked}
@@ -374,14 +428,34 @@ def _row(kind: type[f.Fact], parsers: dict[str, field.Parser], *optional: str) -
 _READERS: dict[str, _Row] = {
     "submitted": _row(
         f.Submitted,
-        {**_DUE, "seq": field.whole, "task": field.text, "payload": field.json, "ephemeral": field.flag},
+        {
+            **_DUE,
+            "seq": field.whole,
+            "task": field.text,
+            "payload": field.json,
+            "ephemeral": field.flag,
+            "key": field.text,
+            "retry_of": field.text,
+            "dead_letter_of": field.text,
+        },
         "due_at",
         "payload",
         "ephemeral",
+        "key",
+        "retry_of",
+        "dead_letter_of",
     ),
+    "deduplicated": _row(f.Deduplicated, _ID),
     "became_due": _row(f.BecameDue, _ID),
+    "blocked": _row(f.Blocked, _ID),
+    "unblocked": _row(f.Unblocked, _ID),
+    "paused": _row(f.Paused, _ID),
+    "resumed": _row(f.Resumed, _DUE),
+    "promoted": _row(f.Promoted, _ID),
+    "edited": _row(f.Edited, {**_DUE, "payload": field.json}, "payload"),
     "started": _row(f.Started, {**_ID, "attempt": field.positive, "claim": field.positive, "worker": field.whole}),
     "progressed": _row(f.Progressed, {**_ID, "progress": field.progress}),
+    "extended": _row(f.Extended, {**_ID, "seconds": field.number}),
     "logged": _row(f.Logged, {**_ID, "level": field.text, "message": field.text, "data": field.json}, "data"),
     "stalled": _row(f.Stalled, _ID),
     "cancel_requested": _row(f.CancelRequested, {**_ID, "message": field.text}),
@@ -395,7 +469,11 @@ _READERS: dict[str, _Row] = {
     "failed": _row(f.Failed, _FAILURE),
     "dead_lettered": _row(f.DeadLettered, _FAILURE),
     "cancelled": _row(f.Cancelled, _FAILURE),
-    "requeued": _row(f.Requeued, _ID),
+    "requeued": _row(f.Requeued, _DUE, "due_at"),
     "removed": _row(f.Removed, _ID),
     "dropped": _row(f.Dropped, _ID),
+    "queue_paused": _row(f.QueuePaused, {"until": field.number}, "until"),
+    "queue_resumed": _row(f.QueueResumed, {}),
+    "group_paused": _row(f.GroupPaused, {"group": _group, "until": field.number}, "until"),
+    "group_resumed": _row(f.GroupResumed, {"group": _group}),
 }

@@ -250,7 +250,7 @@ def load_snapshot(files: Files, entry: Entry, report: Report) -> Ledger:
     header = reader.header
     report.snapshot, report.queue, report.written_at = entry.name, header.queue, header.wall
     report.snapshot_bytes = reader.size
-    return Ledger(Totals(header.n, header.now, header.seq, header.seq - len(jobs)), jobs)
+    return Ledger(Totals(header.n, header.now, header.seq, header.seq - len(jobs), header.pauses), jobs)
 
 
 @contextmanager

@@ -127,7 +127,7 @@ class SnapshotWriter:
         self._file: NewFile
         self._is_begun = False
         self._digest = 0
-        header = Header(totals.n, totals.now, totals.seq, totals.removed, salt, queue, boot, wall)
+        header = Header(totals.n, totals.now, totals.seq, totals.removed, salt, queue, boot, wall, totals.pauses)
         self._header = self._add(encode_header(header))
 
     @property

@@ -9,7 +9,8 @@ Costs: 3 µs to encode a job of 260 bytes, 13 µs to check and decode it.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from math import inf
+from typing import Any, Final, cast
 
 import orjson
 from attrs import frozen
@@ -33,8 +34,8 @@ __all__ = [
 
 FORMAT: Final = "actorq-snapshot"
 
-VERSION: Final = 2
-"""Version 1 left ephemeral jobs out; with a journal, facts about them follow."""
+VERSION: Final = 3
+"""Version 1 left ephemeral jobs out; with a journal, facts about them follow. Version 2 had no paused jobs."""
 
 
 @frozen
@@ -52,6 +53,8 @@ class Header:
     """Which boot of the machine wrote the file, for people who look for reasons."""
     wall: float
     """When, by the wall clock."""
+    pauses: tuple[tuple[str, float], ...] = ()
+    """What is paused (a group, or empty: the queue), and until when; infinity: until it is resumed."""
 
 
 @frozen
@@ -70,7 +73,7 @@ class Footer:
 
 def encode_header(header: Header) -> bytes:
     """Return the first line of a snapshot."""
-    fields = {
+    fields: dict[str, Any] = {
         "t": "hdr",
         "f": FORMAT,
         "v": VERSION,
@@ -83,6 +86,8 @@ def encode_header(header: Header) -> bytes:
         "boot": header.boot,
         "wall": header.wall,
     }
+    if header.pauses:
+        fields["pauses"] = {scope: until if until < inf else None for scope, until in header.pauses}
     return frame(dump(fields), HEADER_SEED)
 
 
@@ -95,7 +100,7 @@ def decode_header(line: bytes) -> Header:
     """
     fields = unframe(line, HEADER_SEED)
     check_version(fields, FORMAT, VERSION)
-    return Header(**field.parse(fields, _HEADER, _HEADER))
+    return Header(**field.parse(fields, {**_HEADER, "pauses": _pauses}, _HEADER))
 
 
 def encode_footer(footer: Footer, salt: int) -> bytes:
@@ -161,6 +166,9 @@ class JobEncoder:
             fields["limits_from"] = job.limits_from
         if job.ephemeral:
             fields["ephemeral"] = True
+        for name in _LINKS:
+            if (said := getattr(job, name)) is not None:
+                fields[name] = said
         if job.hold_reason is not None:
             fields["hold_reason"] = job.hold_reason
         if job.attempt:
@@ -254,6 +262,8 @@ class JobDecoder:
         job = Job(**values)
         if job.ended_at is None and job.state.is_final:
             raise Damage("ended_at is missing, though the job has ended")
+        if job.hold_reason is HoldReason.KEY and job.key is None:
+            raise Damage("key is missing, though the job waits for it")
         if job.state is JobState.RUNNING and (job.started_at is None or not job.attempt or not job.claim):
             raise Damage("started_at, attempt or claim is missing, though the job runs")
         return job
@@ -268,6 +278,16 @@ def _log_line(value: Any) -> tuple[float, str, str, bytes]:
         case _:
             raise Damage("is not a log line")
 
+
+def _pauses(value: Any) -> tuple[tuple[str, float], ...]:
+    if type(value) is not dict:
+        raise Damage("is not an object")
+    pauses = cast("dict[str, Any]", value)
+    return tuple((scope, inf if until is None else field.number(until)) for scope, until in pauses.items())
+
+
+_LINKS = ("key", "retry_of", "retried_by", "dead_letter_of", "dead_letter_job_id")
+"""What names other jobs, or may stand for them."""
 
 _HEADER: dict[str, field.Parser] = {
     "n": field.whole,
@@ -316,6 +336,7 @@ _JOB: dict[str, field.Parser] = {
     "submitted_at": field.number,
     "due_at": field.number,
     "ephemeral": field.flag,
+    **dict.fromkeys(_LINKS, field.text),
     "hold_reason": field.one_of(HoldReason),
     "limits_from": field.number,
     "attempt": field.whole,

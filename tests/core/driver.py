@@ -13,7 +13,7 @@ from copy import copy
 from math import inf
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from hypothesis import strategies as st
 
 from actorq.config import RestartBudget, Retention, Settings
@@ -31,8 +31,13 @@ from actorq.core.roster import Roster
 EPOCH = 1_700_000_000.0
 """When every history begins: far from 0, so that rounding is what it is in life."""
 
+GROUPS = ("", "red", "blue")
+"""The whole queue, and the groups of jobs."""
+
 KNOWN, UNKNOWN, LATER = "mail", "gone", "later"
 """Tasks: registered from the start, never, and by ``register`` acts only."""
+
+REGISTER = c.Register((KNOWN,), {KNOWN: JobOptions(priority=1, dead_letter=KNOWN)})
 
 RESERVED = 505
 """Jobs accepted and removed before the history begins, so that its jobs cross a page's edge."""
@@ -55,10 +60,18 @@ VERBS = (
     "rest", *("submit",) * 9, *("finish",) * 3, *("fail",) * 5, "fail_for_good", *("fail_with_delay",) * 2,
     *("snooze",) * 2, "quit", "park", "beat", "extend", *("progress",) * 3, "log", *("lend",) * 3, "take_back",
     *("cancel",) * 4, *("rerun",) * 3, "again", "stale", *("obey",) * 3, "set_workers", "bury", "register",
-    "withdraw",
+    "withdraw", *("pause",) * 3, *("resume",) * 3, "promote", *("edit",) * 2, "remove", *("clone",) * 2,
+    "pause_all", *("resume_all",) * 2, *("set_group",) * 2, *("keyed",) * 7,
     "drain", "halt", *("wait",) * 5, *("deadline",) * 7, "back", "late", "crash", "photo", *("take",) * 2,
 )  # fmt: skip
 """What may happen, as often as it stands here. The first is nothing: zeros shrink to it."""
+
+VERBS_OF_CONTROL = (
+    "rest", *("submit",) * 2, *("keyed",) * 8, *("finish",) * 2, "fail", "snooze", "cancel", *("rerun",) * 3,
+    *("clone",) * 3, *("pause",) * 2, *("resume",) * 2, "promote", "edit", "remove", "pause_all",
+    *("resume_all",) * 2, "set_group", "set_workers", "bury", "withdraw", "wait", *("deadline",) * 3, "obey", "crash",
+)  # fmt: skip
+"""A third of the histories are about keys, groups and pauses: their jobs meet too seldom in the others."""
 
 
 @frozen
@@ -72,7 +85,7 @@ class History:
 def read_settings(a: int, b: int, c: int) -> Settings:
     """Return small settings that these numbers choose."""
     return Settings(
-        workers=1 + a % 3,
+        workers=3 - a % 3,
         max_pending=(3, 6, 12, 40)[a // 3 % 4],
         grace_s=(0.0, 2.0, 60.0)[a // 12 % 3],
         retention=Retention(age_s=(0.0, 7.0, 3600.0)[b % 3], count=(0, 1, 3, 1000)[b // 3 % 4]),
@@ -83,7 +96,8 @@ def read_settings(a: int, b: int, c: int) -> Settings:
 
 def read_history(data: bytes) -> History:
     """Return the history that these bytes spell: three for the settings, four for each act."""
-    acts = (Act(VERBS[data[i] % len(VERBS)], data[i + 1], data[i + 2], data[i + 3]) for i in range(3, len(data) - 3, 4))
+    verbs = VERBS if data[0] % 3 else VERBS_OF_CONTROL
+    acts = (Act(verbs[data[i] % len(verbs)], data[i + 1], data[i + 2], data[i + 3]) for i in range(3, len(data) - 3, 4))
     return History(read_settings(*data[:3]), tuple(act for act in acts if act.verb != "rest"))
 
 
@@ -153,7 +167,7 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         self.machine = Machine(self.settings, self.blank())
-        self.step([c.Register((KNOWN,))], self.now)
+        self.step([REGISTER, c.SetGroup("red", 1)], self.now)
 
     @staticmethod
     def blank() -> Ledger:
@@ -246,8 +260,24 @@ class World:
                 yield c.Submit((c.NewJob(known, KNOWN, b"[]", JobOptions()),))
             case "cancel" if self.ids:
                 yield c.Cancel(self._pick_id(a) if a % 16 else "nobody", "enough")
+            case "keyed":
+                yield c.Submit(tuple(self._keyed_job(a + i, b, act.c) for i in range(1 + b % 2)))
             case "rerun" if self.ids:
-                yield c.Rerun(self._pick_id(a) if a % 16 else "nobody")
+                yield c.Rerun(self._pick_fit(a, FINAL), (0.0, 0.0, 1.7)[b % 3])
+            case "clone" if self.ids:
+                origin = self._pick_fit(a, FINAL)
+                self.ids.append(f"j{len(self.ids) + 1}")
+                yield c.Rerun(origin, clone_id=self.ids[-1])
+            case verb if verb in _VERBS and self.ids:
+                states, make = _VERBS[verb]
+                yield make(self._pick_fit(a, states), b)
+            case "pause_all":
+                yield c.PauseAll(GROUPS[a % 3], (None, self.now + 1.9, self.now - 1.0)[b % 3], b % 4 == 0)
+            case "resume_all":
+                scopes = tuple(self.machine.ledger.pauses) or GROUPS
+                yield c.ResumeAll(scopes[a % len(scopes)])
+            case "set_group":
+                yield c.SetGroup(GROUPS[1 + a % 2], (None, 1, 2)[b % 3])
             case "set_workers":
                 yield c.SetWorkers(1 + a % 4)
             case "bury":
@@ -274,6 +304,17 @@ class World:
     def _pick_id(self, a: int) -> str:
         recent = self.ids[-12:]
         return recent[a % len(recent)]
+
+    def _pick_fit(self, a: int, states: tuple[JobState, ...]) -> str:
+        """Return mostly a job in one of these states, sometimes another, seldom one that nobody knows."""
+        fit = [job_id for job_id in self.ids[-12:] if self._state_of(job_id) in states]
+        if fit and a % 4:
+            return fit[a // 4 % len(fit)]
+        return self._pick_id(a) if a % 16 else "nobody"
+
+    def _state_of(self, job_id: str) -> JobState | None:
+        job = self.machine.ledger.jobs.get(job_id)
+        return None if job is None else job.state
 
     def _bury(self, worker: int) -> c.Bury:
         run = self.runs.pop(worker, None)
@@ -303,6 +344,12 @@ class World:
             run_at=(None, None, None, self.now - 5.0, self.now + 2.3)[c_ // 4 % 5],
             ephemeral=b // 16 == 7,
         )
+
+    def _keyed_job(self, a: int, b: int, c_: int) -> c.NewJob:
+        policy = ("keep_last", "return_existing", "replace", "reject", "keep_last", "strict_body")[a % 6]
+        job = self._new_job(a, b, c_)
+        key = f"k{b // 4 % 2}"
+        return evolve(job, ephemeral=False, key=key, on_conflict=policy, payload=(b"[]", b"[1]")[c_ % 2])
 
     # -- workers ----------------------------------------------------------------------------------
 
@@ -339,10 +386,10 @@ class World:
             self.machine = Machine(self.settings, Ledger(picture.totals, jobs))
         else:
             self.machine = Machine(self.settings, replay(map(copy, self.facts), self.blank()))
-        first: list[c.Command] = [c.Register((KNOWN,))] if registered else []
+        first: list[c.Command] = [c.SetGroup("red", 1), *([REGISTER] if registered else [])]
         self.step([*first, c.Recover()], self.now)
         if not registered:
-            self.step([c.Register((KNOWN,))], self.now)
+            self.step([REGISTER], self.now)
 
     def begin_photo(self) -> None:
         """Begin a picture, and remember what should be on it."""
@@ -378,8 +425,27 @@ def read_options(a: int, b: int, c_: int) -> JobOptions:
         expires=(None, 1.3, 6.0)[a // 18 % 3] if limited else None,
         deadline=(None, 2.9, 9.0)[b // 4 % 3] if limited else None,
         grace=(0.0, 0.8, 5.0)[c_ // 3 % 3],
-        dead_letter=b // 12 % 3 == 0,
+        group=(None, None, "red", "blue")[c_ // 9 % 4],
+        dead_letter=(True, KNOWN, False, False, False)[b // 12 % 5],
     )
+
+
+WAITING = (JobState.SCHEDULED, JobState.QUEUED, JobState.PAUSED)
+
+
+def _edit(job_id: str, b: int) -> c.Command:
+    options = ({}, {"priority": 7}, {"group": "red"}, {"expires": 2.0, "tags": {"a": "b"}})[b // 2 % 4]
+    return c.Edit(job_id, (None, b"[2]")[b % 2], options, (None, 0.0, 2.1)[b // 8 % 3])
+
+
+_VERBS: dict[str, tuple[tuple[JobState, ...], Callable[[str, int], c.Command]]] = {
+    "pause": (WAITING, lambda job_id, b: c.Pause(job_id)),
+    "resume": ((JobState.PAUSED,), lambda job_id, b: c.Resume(job_id)),
+    "promote": ((JobState.SCHEDULED,), lambda job_id, b: c.Promote(job_id)),
+    "remove": (FINAL, lambda job_id, b: c.Remove(job_id)),
+    "edit": (WAITING, _edit),
+}
+"""What is asked of one job by callers, beside those that stand by themselves; and in which states it makes sense."""
 
 
 _REPORTS: dict[str, Callable[[str, int, int], c.Report]] = {
@@ -422,8 +488,8 @@ def place_of(job: Job) -> str:
     """Return the name of the place in which a ledger must keep the job."""
     if job.state is JobState.SCHEDULED:
         assert job.hold_reason is not None
-        return "parked" if job.hold_reason.is_parked else "delayed"
-    return {JobState.QUEUED: "ready", JobState.RUNNING: "running"}.get(job.state, job.state.value)
+        return "parked" if job.hold_reason.is_parked else "delayed" if job.hold_reason.is_timed else "blocked"
+    return {JobState.QUEUED: "ready"}.get(job.state, job.state.value)
 
 
 def places(ledger: Ledger) -> dict[str, list[str]]:
@@ -432,6 +498,8 @@ def places(ledger: Ledger) -> dict[str, list[str]]:
         "ready": sorted(ledger.ready),
         "delayed": sorted(ledger.delayed),
         "parked": sorted(job_id for jobs in ledger.parked.values() for job_id in jobs),
+        "blocked": sorted(job_id for jobs in ledger.blocked.values() for job_id in jobs),
+        "paused": sorted(ledger.paused),
         "running": sorted(ledger.running),
         **{state.value: sorted(ledger.finished[state]) for state in FINAL},
     }
@@ -442,11 +510,17 @@ def dump(ledger: Ledger) -> dict[str, Any]:
     return {
         "totals": (ledger.n, ledger.now, ledger.seq, ledger.removed),
         "jobs": {job_id: copy(job) for job_id, job in ledger.jobs.items()},
-        "ready": entries(ledger.ready),
+        "ready": sorted(ledger.ready.entries()),
         "delayed": entries(ledger.delayed),
         "limits": entries(ledger.limits),
         "places": places(ledger),
         "shelves": {task: set(jobs) for task, jobs in ledger.parked.items()},
+        "keys": {key: list(jobs) for key, jobs in ledger.keys.items()},
+        "blocked": {key: set(jobs) for key, jobs in ledger.blocked.items()},
+        "running_keys": {key: job.id for key, job in ledger.running_keys.items()},
+        "running_groups": {group: set(jobs) for group, jobs in ledger.running_groups.items()},
+        "pauses": dict(ledger.pauses),
+        "pause_ends": entries(ledger.pause_ends),
         "ended": {state: _ends_of(ledger, state) for state in FINAL},
         "count": ledger.count(),
         "live": ledger.live,
@@ -467,6 +541,8 @@ def dump_roster(roster: Roster) -> dict[str, Any]:
         "claims": {job_id: (copy(claim), set(claim.armed)) for job_id, claim in roster.claims.items()},
         "alarms": entries(roster.alarms),
         "tasks": set(roster.tasks),
+        "task_options": dict(roster.task_options),
+        "group_limits": dict(roster.group_limits),
         "is_draining": roster.is_draining,
         "lost": roster.lost_workers,
         "lent": roster.lent,

@@ -101,10 +101,21 @@ def test_bad_tags_are_refused(value: Any) -> None:
         JobOptions(tags=value)
 
 
-@pytest.mark.parametrize("value", ["mail", 1, None])
-def test_dead_lettering_is_asked_for_or_not(value: Any) -> None:
+@pytest.mark.parametrize("value", [True, False, "mail"])
+def test_dead_lettering_is_asked_for_or_not_or_names_a_task(value: Any) -> None:
+    assert JobOptions(dead_letter=value).dead_letter == value
+
+
+@pytest.mark.parametrize("value", ["", "x" * 201, 1, None])
+def test_dead_lettering_is_nothing_else(value: Any) -> None:
     with pytest.raises(InvalidOption, match=r"^dead_letter="):
         JobOptions(dead_letter=value)
+
+
+@pytest.mark.parametrize("value", ["", "x" * 201, 1, ["red"]])
+def test_a_group_has_a_name(value: Any) -> None:
+    with pytest.raises(InvalidOption, match=r"^group="):
+        JobOptions(group=value)
 
 
 # -- limits of the whole job -------------------------------------------------------------------------------

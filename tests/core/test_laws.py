@@ -4,12 +4,15 @@ What a history is, and who plays it, is told in ``driver``. A law that fails pri
 history that breaks it.
 """
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable
+from copy import copy
 from itertools import pairwise
 from math import inf, nextafter
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import example, given, settings
 
 from actorq.config import (
@@ -23,16 +26,19 @@ from actorq.core import commands as c
 from actorq.core import effects as e
 from actorq.core import facts as f
 from actorq.core.decide import alarm_rang, decide
-from actorq.core.job import FINAL, JobState
+from actorq.core.job import FINAL, HoldReason, Job, JobOptions, JobState
 from actorq.core.ledger import Ledger
 from actorq.core.machine import replay
-from actorq.errors import ActorqError, QueueClosed, QueueFull
+from actorq.errors import ActorqError, DuplicateJob, InvalidOption, InvalidState, JobNotFound, QueueClosed, QueueFull
 
 from .driver import (
     EPOCH,
+    GROUPS,
     KNOWN,
+    WAITING,
     Act,
     History,
+    Law,
     Turn,
     World,
     all_reports,
@@ -47,11 +53,39 @@ LAW = settings(max_examples=1_000, deadline=None, derandomize=True)
 ENDS = (f.Succeeded, f.Failed, f.DeadLettered, f.Cancelled)
 
 
+REFUSALS: dict[type[c.Command], tuple[type[ActorqError], ...]] = {
+    c.Submit: (QueueFull, QueueClosed, DuplicateJob),
+    c.Rerun: (JobNotFound, InvalidState, QueueFull, QueueClosed),
+    c.Cancel: (JobNotFound,),
+    c.PauseAll: (InvalidOption,),
+    **dict.fromkeys((c.Pause, c.Resume, c.Promote, c.Edit, c.Remove), (JobNotFound, InvalidState)),
+}
+
+
 def play(history: History, *laws: Any, **options: Any) -> World:
     """Play the history under these laws."""
     world = World(history.settings, laws, **options)
     world.play(history.acts)
     return world
+
+
+def at_each_start(check: Callable[[Job, Ledger, dict[str, int]], None]) -> Law:
+    """Make a law of what must hold of a job, the ledger and the limits of groups the moment before it starts."""
+    shadow = World.blank()
+
+    def look(world: World, turn: Turn) -> None:
+        for fact in turn.step.facts:
+            if isinstance(fact, f.Started):  # after all commands of the step: the limits stand as they will
+                check(shadow.jobs[fact.job_id], shadow, world.machine.roster.group_limits)
+            shadow.apply(fact)
+
+    return look
+
+
+def has_room(group: str | None, ledger: Ledger, limits: dict[str, int]) -> bool:
+    """Tell whether a job of this group may start, by looking at all jobs."""
+    running = sum(job.state is JobState.RUNNING and job.options.group == group for job in ledger.jobs.values())
+    return group is None or (group not in ledger.pauses and running < limits.get(group, inf))
 
 
 # -- who writes ------------------------------------------------------------------------------------
@@ -194,9 +228,8 @@ def test_no_job_is_lost_and_none_is_in_two_places(history: History) -> None:
             ends = [job.ended_at for job in jobs.values() if job.ended_at is not None]
             assert ends == sorted(ends)
             assert len(ends) == len(jobs)
-        waiting = {id_ for id_ in (*ledger.ready, *ledger.delayed) if ledger.jobs[id_].limit_at() < inf}
-        shelved = {job.id for s in ledger.parked.values() for job in s.values() if job.limit_at() < inf}
-        assert set(ledger.limits) == waiting | shelved
+        waiting = {job.id for job in ledger.jobs.values() if job.state in WAITING and job.limit_at() < inf}
+        assert set(ledger.limits) == waiting
 
     play(history, is_in_order)
 
@@ -266,13 +299,14 @@ def test_everything_has_its_bound(history: History) -> None:
 @LAW
 @given(histories())
 def test_the_first_in_order_starts_first(history: History) -> None:
-    """Whenever a job starts, no other that could run has a higher priority, or was due or accepted before."""
-    shadow = World.blank()
-    for fact in play(history).facts:
-        if isinstance(fact, f.Started):
-            job = shadow.jobs[fact.job_id]
-            assert shadow.ready.peek() == (-job.options.priority, job.due_at, job.seq, job.id)
-        shadow.apply(fact)
+    """Whenever a job starts, no other whose group has room has a higher priority, or was due or accepted before."""
+
+    def is_first(job: Job, ledger: Ledger, limits: dict[str, int]) -> None:
+        able = [ledger.jobs[job_id] for job_id in ledger.ready]
+        able = [other for other in able if has_room(other.options.group, ledger, limits)]
+        assert min(able, key=lambda other: (-other.options.priority, other.due_at, other.seq)).id == job.id
+
+    play(history, at_each_start(is_first))
 
 
 @LAW
@@ -310,7 +344,7 @@ def test_a_cancel_that_was_accepted_ends_as_cancelled(history: History) -> None:
 @LAW
 @given(histories())
 def test_the_first_final_state_wins(history: History) -> None:
-    """After a job's end nothing happens to it but that it is rerun or gone; ``ended`` tells of each end once."""
+    """After a job's end it can only stand for others, be rerun or be gone; ``ended`` tells of each end once."""
     ended: list[str] = []
 
     def is_told(world: World, turn: Turn) -> None:
@@ -323,7 +357,8 @@ def test_the_first_final_state_wins(history: History) -> None:
     over: set[str] = set()
     for fact in world.facts:
         if fact.job_id in over:
-            assert isinstance(fact, f.Requeued | f.Removed | f.Dropped)
+            assert isinstance(fact, f.Requeued | f.Removed | f.Dropped | f.Deduplicated)
+        if isinstance(fact, f.Requeued | f.Removed | f.Dropped):
             over.discard(fact.job_id)
         if isinstance(fact, ENDS):
             over.add(fact.job_id)
@@ -332,18 +367,273 @@ def test_the_first_final_state_wins(history: History) -> None:
 @LAW
 @given(histories())
 def test_every_command_has_one_answer(history: History) -> None:
-    """A refusal is an answer of our own errors; an accepted Submit leaves every job it names in the ledger."""
+    """A refusal is an answer of our own errors; what is submitted or rerun is answered by ids that were accepted."""
 
     def is_answered(world: World, turn: Turn) -> None:
-        assert len(turn.step.answers) == len(turn.commands)
+        submitted = {fact.job_id for fact in world.facts if isinstance(fact, f.Submitted)}
         for command, answer in zip(turn.commands, turn.step.answers, strict=True):
-            assert answer in (None, True, False) or isinstance(answer, ActorqError)
-            if isinstance(command, c.Submit):
-                submitted = {fact.job_id for fact in world.facts if isinstance(fact, f.Submitted)}
-                wanted = {job.id for job in command.jobs}
-                assert isinstance(answer, QueueFull | QueueClosed) or wanted <= submitted
+            if isinstance(answer, ActorqError):
+                continue
+            match command:
+                case c.Submit():
+                    assert len(answer) == len(command.jobs)
+                    assert submitted.issuperset(answer)
+                case c.Rerun():
+                    assert answer == (command.clone_id or command.job_id)
+                    assert answer in submitted
+                case _:
+                    assert answer in (None, True, False)
 
     play(history, is_answered)
+
+
+@LAW
+@given(histories())
+def test_every_refusal_is_one_of_those_that_its_command_promises(history: History) -> None:
+    """What a caller has to be ready for is written down beside each command."""
+
+    def is_promised(world: World, turn: Turn) -> None:
+        for command, answer in zip(turn.commands, turn.step.answers, strict=True):
+            if isinstance(answer, ActorqError):
+                assert isinstance(answer, REFUSALS[type(command)])
+
+    play(history, is_promised)
+
+
+# -- keys, groups, pauses ----------------------------------------------------------------------------
+
+
+@LAW
+@given(histories())
+def test_a_group_never_runs_more_than_its_limit_when_a_job_starts(history: History) -> None:
+    """A limit that was lowered while more ran lets no further one start."""
+
+    def has_a_place(job: Job, ledger: Ledger, limits: dict[str, int]) -> None:
+        assert has_room(job.options.group, ledger, limits)
+
+    play(history, at_each_start(has_a_place))
+
+
+@LAW
+@given(histories())
+def test_nothing_that_is_paused_starts(history: History) -> None:
+    """Neither in a paused queue nor in a paused group, nor a job that is held by hand."""
+
+    def is_not_held(job: Job, ledger: Ledger, limits: dict[str, int]) -> None:
+        assert job.state is JobState.QUEUED
+        assert "" not in ledger.pauses
+        assert job.options.group not in ledger.pauses
+
+    play(history, at_each_start(is_not_held))
+
+
+@LAW
+@given(histories())
+def test_one_job_of_a_key_runs_at_a_time(history: History) -> None:
+    """However often it is submitted, rerun and cloned."""
+
+    def is_alone(world: World, turn: Turn) -> None:
+        running = [job for job in world.machine.ledger.running.values() if job.key is not None]
+        assert len(running) == len({(job.task, job.key) for job in running})
+
+    def runs_not_yet(job: Job, ledger: Ledger, limits: dict[str, int]) -> None:
+        keys = [(other.task, other.key) for other in ledger.running.values()]
+        assert job.key is None or (job.task, job.key) not in keys
+
+    play(history, is_alone, at_each_start(runs_not_yet))
+
+
+@LAW
+@given(histories())
+def test_what_is_blocked_has_something_that_blocks_it(history: History) -> None:
+    """A blocked job's key runs; a group that is passed by has no room. So neither waits for nothing."""
+
+    def is_hindered(world: World, turn: Turn) -> None:
+        ledger = world.machine.ledger
+        assert set(ledger.blocked) <= {(job.task, job.key) for job in ledger.running.values()}
+        limits = world.machine.roster.group_limits
+        assert not any(has_room(group, ledger, limits) for group in ledger.ready._aside)
+
+    play(history, is_hindered)
+
+
+@LAW
+@given(histories())
+def test_indexes_are_what_the_jobs_say(history: History) -> None:
+    """By key, by running key, by running group: nothing is left behind, nothing is missing."""
+
+    def is_derived(world: World, turn: Turn) -> None:
+        ledger = world.machine.ledger
+        keys, groups = defaultdict[Any, list[str]](list), defaultdict[Any, set[str]](set)
+        for job in sorted(ledger.jobs.values(), key=lambda job: job.seq):
+            if job.key is not None:
+                keys[job.task, job.key].append(job.id)
+            if job.state is JobState.RUNNING and job.options.group is not None:
+                groups[job.options.group].add(job.id)
+        seen = dump(ledger)
+        assert seen["keys"] == keys
+        assert seen["running_groups"] == groups
+        running = {(job.task, job.key): job.id for job in ledger.running.values() if job.key is not None}
+        assert seen["running_keys"] == running
+        assert {scope for *_, scope in seen["pause_ends"]} == set(ledger.pauses)
+
+    play(history, is_derived)
+
+
+@LAW
+@given(histories())
+def test_the_newest_job_of_a_key_holds_it(history: History) -> None:
+    """It stands for whoever asks with return_existing; whoever is accepted holds it from then on."""
+    holders: dict[Any, str] = {}
+    known: set[str] = set()
+
+    def look(world: World, commands: list[c.Command], now: float) -> None:
+        jobs = sorted(world.machine.ledger.jobs.values(), key=lambda job: job.seq)
+        holders.clear()
+        holders.update({(job.task, job.key): job.id for job in jobs if job.key is not None})
+        known.clear()
+        known.update(world.machine.ledger.jobs)
+
+    def is_held(world: World, turn: Turn) -> None:
+        for command, answer in zip(turn.commands, turn.step.answers, strict=True):
+            if not isinstance(command, c.Submit) or isinstance(answer, ActorqError):
+                continue
+            for job, answered in zip(command.jobs, answer, strict=True):
+                key = job.task, job.key
+                if job.id in known or job.key is None:
+                    continue
+                if job.on_conflict == "return_existing":
+                    assert answered == holders.get(key, job.id)
+                assert answered in (job.id, holders.get(key))
+                holders[key] = answered
+
+    play(history, is_held, before=(look,), may_batch=False)
+
+
+@LAW
+@given(histories())
+def test_a_submission_adds_no_more_than_it_says(history: History) -> None:
+    """Each new id in the answer has its Submitted in the step, and there is none beside those and dead letters."""
+
+    def is_as_said(world: World, turn: Turn) -> None:
+        facts = [fact for fact in turn.step.facts if isinstance(fact, f.Submitted)]
+        answered = [
+            job_id
+            for command, answer in zip(turn.commands, turn.step.answers, strict=True)
+            if isinstance(answer, str | tuple) and isinstance(command, c.Submit | c.Rerun)
+            for job_id in ((answer,) if isinstance(answer, str) else answer)
+        ]
+        assert {fact.job_id for fact in facts if fact.dead_letter_of is None} <= set(answered)
+
+    play(history, is_as_said)
+
+
+@LAW
+@given(histories())
+def test_a_paused_job_keeps_all_that_it_is(history: History) -> None:
+    """Over its pause, over crashes, over its resume: options, arguments, attempts, place; only an edit changes it."""
+    kept: dict[str, Job] = {}
+
+    def is_kept(world: World, turn: Turn) -> None:
+        paused = world.machine.ledger.paused
+        touched = {fact.job_id for fact in turn.step.facts if isinstance(fact, f.Paused | f.Edited)}
+        for job_id in [job_id for job_id in kept if job_id not in paused or job_id in touched]:
+            del kept[job_id]
+        for job in paused.values():
+            assert job == kept.setdefault(job.id, copy(job))
+
+    shadow = World.blank()
+    for fact in play(history, is_kept).facts:
+        before = copy(shadow.jobs.get(fact.job_id))
+        after = shadow.apply(fact)
+        if isinstance(fact, f.Paused | f.Resumed):
+            assert before is not None
+            assert after is not None
+            changed: dict[str, Any] = {"state": before.state}
+            if isinstance(fact, f.Resumed):
+                changed["hold_reason"] = before.hold_reason
+            if isinstance(fact, f.Resumed) and before.hold_reason in (HoldReason.NO_TASK, HoldReason.BAD_PAYLOAD):
+                changed["failure"] = before.failure  # it said what held the job
+            assert evolve(after, **changed) == before
+
+
+@LAW
+@given(histories(40))
+def test_a_verb_that_is_refused_changes_nothing(history: History) -> None:
+    """Neither the jobs nor the living."""
+
+    def is_untouched(world: World, turn: Turn) -> None:
+        machine, now = world.machine, turn.step.now
+        ledger, roster = machine.ledger, machine.roster
+        if machine.next_deadline() <= now:
+            return
+        before = dump(ledger), dump_roster(roster)
+        job = list(ledger.jobs.values())[len(world.facts) % len(ledger.jobs)] if ledger.jobs else None
+        for verb in all_verbs(job):
+            if isinstance(decide(verb, ledger, roster, now).answer, ActorqError):
+                step = machine.step([verb], now)
+                assert (step.facts, step.effects, step.ended) == ([], [], [])
+        assert (dump(ledger), dump_roster(roster)) == before
+
+    play(history, is_untouched)
+
+
+def all_verbs(job: Job | None) -> list[c.Command]:
+    """Return all that can be asked of this job, and of one that nobody knows."""
+    ids = ["nobody"] if job is None else ["nobody", job.id]
+    verbs: list[c.Command] = [c.Rerun(job_id, clone_id="clone") for job_id in ids]
+    for job_id in ids:
+        verbs += [verb(job_id) for verb in (c.Cancel, c.Rerun, c.Pause, c.Resume, c.Promote, c.Edit, c.Remove)]
+    for policy in ("reject", "replace", "strict_body"):
+        if job is not None and job.key is not None:
+            twin = c.NewJob("twin", job.task, b"[3]", JobOptions(), key=job.key, on_conflict=policy)
+            verbs.append(c.Submit((c.NewJob("other", KNOWN, b"[]", JobOptions()), twin)))
+    return verbs
+
+
+# -- links -------------------------------------------------------------------------------------------
+
+
+@LAW
+@given(histories())
+def test_links_lead_both_ways_while_both_ends_are_there(history: History) -> None:
+    """From a clone to its origin and from that to its last clone; from a dead job to its letter and back."""
+
+    def leads_back(world: World, turn: Turn) -> None:
+        jobs = world.machine.ledger.jobs
+        ids = Counter(fact.job_id for fact in world.facts if isinstance(fact, f.Submitted))
+        once = {job_id: job for job_id, job in jobs.items() if ids[job_id] == 1}  # an id may come back
+        for job in once.values():
+            for there, back in (("retry_of", "retried_by"), ("dead_letter_of", "dead_letter_job_id")):
+                if (origin := once.get(getattr(job, there) or "")) is not None:
+                    assert getattr(origin, back) is not None
+                    last = once.get(getattr(origin, back), job)
+                    assert last.seq >= job.seq
+                    assert getattr(last, there) == origin.id
+
+    play(history, leads_back)
+
+
+@LAW
+@given(histories())
+def test_each_death_of_a_job_that_names_a_task_makes_one_job_of_it(history: History) -> None:
+    """In the same step, so a crash loses neither or both; and that job is buried itself, but makes no other."""
+
+    def is_told(world: World, turn: Turn) -> None:
+        deaths, letters = Counter[str](), Counter[str]()
+        for fact in turn.step.facts:
+            if isinstance(fact, f.DeadLettered):
+                job = shadow.jobs[fact.job_id]
+                deaths[fact.job_id] += isinstance(job.options.dead_letter, str) and not job.ephemeral
+            if isinstance(fact, f.Submitted) and fact.dead_letter_of is not None:
+                letters[fact.dead_letter_of] += 1
+                assert fact.options.dead_letter in (True, False)
+                assert fact.task == shadow.jobs[fact.dead_letter_of].options.dead_letter
+            shadow.apply(fact)
+        assert +letters == +deaths
+
+    shadow = World.blank()
+    play(history, is_told)
 
 
 # -- pictures, budgets, and the end of it all --------------------------------------------------------
@@ -414,6 +704,7 @@ def test_every_job_ends_if_the_workers_do_their_work(history: History) -> None:
     world = play(history)
     world.crash(from_picture=True, registered=True)  # it may have been draining
     machine = world.machine
+    world.step([*map(c.ResumeAll, GROUPS), *map(c.Resume, machine.ledger.paused)], world.now)
     for _ in range(500):
         if machine.ledger.live == machine.ledger.parked_count:
             break

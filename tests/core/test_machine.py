@@ -90,6 +90,13 @@ def test_removals_over_the_step_limit_follow_at_once() -> None:
     assert count(machine.step([], 111.0), f.Removed) == MANY - 1 - STEP_LIMIT
 
 
+def test_a_job_is_found_by_the_order_of_its_acceptance() -> None:
+    machine = machine_with()
+    crowd(machine, count=3)
+    ledger = machine.ledger
+    assert [job.seq for seq in range(10_000) if (job := ledger.job_of(seq))] == [1, 2, 3]
+
+
 def test_a_machine_tells_its_state() -> None:
     machine = machine_with(workers=2)
     crowd(machine, count=3)

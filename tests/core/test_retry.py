@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorq.config import ATTEMPTS_LIMIT, LONGEST_S
+from actorq.config import ATTEMPTS_LIMIT, JITTER_LIMIT, LONGEST_S
 from actorq.core.retry import Backoff, Retry, type_name
 from actorq.errors import InvalidOption
 
@@ -28,6 +28,31 @@ def test_linear_waits_grow_by_the_delay() -> None:
 
 def test_exponential_waits_grow_by_the_factor() -> None:
     assert waits("exponential", delay=2.0, factor=3) == [2.0, 6.0, 18.0, 54.0]
+
+
+@pytest.mark.parametrize(
+    ("backoff", "expected"),
+    [
+        ("fixed", [0.5, 2.0, 2.0, 2.0]),
+        ("linear", [0.5, 2.5, 4.5, 6.5]),
+        ("exponential", [0.5, 2.0, 4.0, 8.0]),
+    ],
+)
+def test_after_an_initial_wait_of_its_own_the_rule_begins(backoff: Backoff, expected: list[float]) -> None:
+    assert waits(backoff, delay=2.0, initial=0.5) == expected
+
+
+@pytest.mark.parametrize("backoff", ["fixed", "linear", "exponential"])
+def test_an_initial_wait_of_the_delay_changes_no_first_wait(backoff: Backoff) -> None:
+    assert waits(backoff, n=1, delay=2.0, initial=2.0) == waits(backoff, n=1, delay=2.0)
+
+
+def test_an_initial_wait_of_nothing_lets_the_second_attempt_follow_at_once() -> None:
+    assert waits("linear", delay=2.0, initial=0) == [0.0, 2.0, 4.0, 6.0]
+
+
+def test_an_initial_wait_may_be_a_timedelta_and_is_cut_at_the_cap() -> None:
+    assert waits("fixed", n=2, delay=1.0, initial=timedelta(minutes=1), cap=30.0) == [30.0, 1.0]
 
 
 @pytest.mark.parametrize("backoff", ["linear", "exponential"])
@@ -59,7 +84,7 @@ def test_an_overflow_of_no_delay_is_no_delay() -> None:
     st.sampled_from(["fixed", "linear", "exponential"]),
     st.floats(0.0, LONGEST_S),
     st.floats(0.0, LONGEST_S),
-    st.floats(0.0, 1.0),
+    st.floats(0.0, JITTER_LIMIT),
 )
 def test_jitter_only_lengthens_and_is_the_same_in_every_replay(
     job_id: str, failures: int, backoff: Backoff, delay: float, cap: float, jitter: float
@@ -78,6 +103,35 @@ def test_jitter_spreads_jobs_and_attempts() -> None:
     assert len(seen) == 100
     assert min(seen) < 110.0
     assert max(seen) > 190.0
+
+
+@given(st.text(max_size=20), st.integers(1, 20), st.floats(0.0, 100.0), st.floats(0.0, 100.0), st.floats(0.0, 100.0))
+def test_spread_lengthens_by_seconds_and_never_over_the_cap(
+    job_id: str, failures: int, delay: float, cap: float, spread: float
+) -> None:
+    plain = Retry(backoff="linear", delay=delay, cap=cap, jitter=0.0).wait(job_id, failures)
+    rule = Retry(backoff="linear", delay=delay, cap=cap, spread=spread, jitter=0.0)
+    wait = rule.wait(job_id, failures)
+    assert plain <= wait <= min(delay * failures + spread, cap)
+    assert rule.wait(job_id, failures) == wait
+
+
+def test_spread_spreads_jobs_and_attempts_and_not_as_jitter_does() -> None:
+    by_spread = Retry(delay=100.0, backoff="fixed", spread=100.0, jitter=0.0)
+    by_jitter = Retry(delay=100.0, backoff="fixed", jitter=1.0)
+    seen = [(by_spread.wait(f"j{i}", n), by_jitter.wait(f"j{i}", n)) for i in range(20) for n in range(1, 6)]
+    assert len({one for one, _ in seen}) == 100
+    assert min(seen)[0] < 110.0
+    assert max(seen)[0] > 190.0
+    assert {(one < 150.0, other < 150.0) for one, other in seen} == {
+        (a, b) for a in (True, False) for b in (True, False)
+    }
+
+
+def test_jitter_lengthens_what_was_cut_at_the_cap_spread_included() -> None:
+    retry = Retry(delay=5.0, backoff="fixed", spread=1000.0, cap=6.0, jitter=1.0)
+    waits = {retry.wait(f"j{i}", 1) for i in range(100)}
+    assert 6.0 < max(waits) < 12.0
 
 
 # -- which exceptions ----------------------------------------------------------------------------------
@@ -135,6 +189,12 @@ def test_a_type_is_named_by_module_and_qualified_name() -> None:
         ("delay", None),
         ("cap", timedelta(seconds=-1)),
         ("cap", True),
+        ("initial", -1),
+        ("initial", "0"),
+        ("initial", math.nan),
+        ("spread", -1.0),
+        ("spread", None),
+        ("spread", LONGEST_S * 2),
         ("backoff", "quadratic"),
         ("factor", 0.9),
         ("factor", math.nan),
@@ -142,7 +202,7 @@ def test_a_type_is_named_by_module_and_qualified_name() -> None:
         ("factor", True),
         ("factor", "2"),
         ("jitter", -0.1),
-        ("jitter", 1.1),
+        ("jitter", JITTER_LIMIT + 1),
         ("jitter", math.nan),
         ("jitter", False),
         ("jitter", "0"),

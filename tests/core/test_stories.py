@@ -10,18 +10,24 @@ The language::
     > at +10                                    time passes (a step), by so much
     > next                                      time passes, until the next deadline
     > submit a task=mail delay=5 timeout=30     options of the job, max_attempts, retry_delay, backoff
-    > cancel a | rerun a | register mail | workers 3 | bury 1 | drain | halt 2
+    > submit a key=k on_conflict=replace payload=[1] group=red dead_letter=mail
+    > cancel a | rerun a | clone a b | register mail | workers 3 | bury 1 | drain | halt 2
+    > pause a | resume a | promote a | remove a
+    > edit a delay=5 payload=[2] priority=3    what changes, of the place, the arguments, the options
+    > register bury max_attempts=1             options of the jobs that are made of dead ones
+    > pauseall [red] [stop] until=10 | resumeall [red]   the queue, or a group
+    > group red 1 | group red none             how many of a group may run at a time
     > finish a | fail a | snooze a 5 | quit a | park a | beat a | extend a 5 | progress a 0.5 | log a hi
     > lend a | takeback a
     > crash                                     a new machine from the ledger, and Recover
     > state                                     what is where
 
 A report is for the running claim, or says ``claim=1``. Times are seconds since the beginning; every
-story begins with the task ``mail`` registered, and one worker. Source of the idea: etcd raft's datadriven
-tests.
+story begins with the task ``mail`` registered, and one worker. An answer is told unless it says nothing new:
+the ids that were asked for. Source of the idea: etcd raft's datadriven tests.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,16 +119,17 @@ class Teller:
         if until is not None:
             self.now = until
         step = self.machine.step(commands, self.now)
-        return [*([] if until is None else [f"  now {_time(until)}"]), *_tell(step)]
+        return [*([] if until is None else [f"  now {_time(until)}"]), *_tell(step, commands)]
 
     def _crash(self) -> list[str]:
         picture = self.machine.ledger.picture()
         jobs: list[Job] = []
         while some := picture.take(100):
             jobs += some
-        settings = self.machine.roster.settings
-        self.machine = Machine(settings, Ledger(picture.totals, jobs))
-        return self._step(c.Register(("mail",)), c.Recover())
+        roster = self.machine.roster
+        self.machine = Machine(roster.settings, Ledger(picture.totals, jobs))
+        groups = [c.SetGroup(group, limit) for group, limit in roster.group_limits.items()]
+        return self._step(*groups, c.Register(("mail",)), c.Recover())
 
     def _command(self, verb: str, plain: list[str], named: dict[str, str]) -> c.Command:
         report = _REPORTS.get(verb)
@@ -140,8 +147,10 @@ class Teller:
         for job in machine.ledger.jobs.values():
             lines += [f"  {_job(job)}", *(f"      {_run(run)}" for run in job.attempts)]
         workers = ", ".join(f"{n}: {job or '-'}" for n, job in machine.roster.workers.items())
+        pauses = ", ".join(f"{scope or 'queue'} until {_time(until)}" for scope, until in machine.ledger.pauses.items())
         return [
             *lines,
+            *([f"  paused {pauses}"] if pauses else []),
             f"  workers {workers}; late reports {machine.roster.late_reports}",
             f"  wakes {_time(deadline)}",
         ]
@@ -159,24 +168,58 @@ def _value(word: str) -> Any:
     return {"true": True, "false": False}.get(word, word)
 
 
-def _submit(plain: list[str], named: dict[str, str]) -> c.Command:
-    read: dict[str, Any] = {key: _value(value) for key, value in named.items()}
-    task, delay = read.pop("task", "mail"), float(read.pop("delay", 0.0))
+def _options(read: dict[str, Any]) -> JobOptions:
     retry = Retry(
         read.pop("max_attempts", 3),
         read.pop("retry_delay", 1.0),
         read.pop("backoff", "exponential"),
         jitter=0.0,
     )
-    options = JobOptions(retry=retry, **read)
-    return c.Submit(tuple(c.NewJob(job_id, task, b"[]", options, delay) for job_id in plain))
+    return JobOptions(retry=retry, **read)
+
+
+def _register(plain: list[str], named: dict[str, str]) -> c.Command:
+    options = _options({key: _value(value) for key, value in named.items()})
+    return c.Register(tuple(plain), dict.fromkeys(plain, options))
+
+
+def _submit(plain: list[str], named: dict[str, str]) -> c.Command:
+    read: dict[str, Any] = {key: _value(value) for key, value in named.items()}
+    task, delay = read.pop("task", "mail"), float(read.pop("delay", 0.0))
+    key, on_conflict = read.pop("key", None), read.pop("on_conflict", "return_existing")
+    payload = str(read.pop("payload", "[]")).encode()
+    new = c.NewJob("", task, payload, _options(read), delay, key=key, on_conflict=on_conflict)
+    return c.Submit(tuple(attrs.evolve(new, id=job_id) for job_id in plain))
+
+
+def _edit(plain: list[str], named: dict[str, str]) -> c.Command:
+    payload, delay = named.pop("payload", None), named.pop("delay", None)
+    options = {key: _value(value) for key, value in named.items()}
+    return c.Edit(
+        plain[0], None if payload is None else payload.encode(), options, None if delay is None else float(delay)
+    )
+
+
+def _pause_all(plain: list[str], named: dict[str, str]) -> c.Command:
+    until = named.get("until")
+    group = "".join(word for word in plain if word != "stop")
+    return c.PauseAll(group, None if until is None else EPOCH + float(until), "stop" in plain)
 
 
 _COMMANDS: dict[str, Callable[[list[str], dict[str, str]], c.Command]] = {
     "submit": _submit,
     "cancel": lambda words, named: c.Cancel(words[0], " ".join(words[1:])),
-    "rerun": lambda words, named: c.Rerun(words[0]),
-    "register": lambda words, named: c.Register(tuple(words)),
+    "rerun": lambda words, named: c.Rerun(words[0], float(named.get("delay", 0.0))),
+    "clone": lambda words, named: c.Rerun(words[0], clone_id=words[1]),
+    "pause": lambda words, named: c.Pause(words[0]),
+    "resume": lambda words, named: c.Resume(words[0]),
+    "promote": lambda words, named: c.Promote(words[0]),
+    "edit": _edit,
+    "remove": lambda words, named: c.Remove(words[0]),
+    "pauseall": _pause_all,
+    "resumeall": lambda words, named: c.ResumeAll("".join(words)),
+    "group": lambda words, named: c.SetGroup(words[0], None if words[1] == "none" else int(words[1])),
+    "register": _register,
     "workers": lambda words, named: c.SetWorkers(int(words[0])),
     "bury": lambda words, named: c.Bury(int(words[0]), "a bug"),
     "drain": lambda words, named: c.Drain(),
@@ -200,23 +243,36 @@ _REPORTS: dict[str, Callable[[str, int, list[str]], c.Command]] = {
 # -- what happened, in words ------------------------------------------------------------------------------
 
 
-def _tell(step: Step) -> list[str]:
+def _tell(step: Step, commands: Sequence[c.Command]) -> list[str]:
     lines = [f"  {fact.n} {_said(fact, fact.job_id)}" for fact in step.facts]
     lines += [f"  -> {_said(effect, getattr(effect, 'job_id', ''))}" for effect in step.effects]
-    lines += [f"  = {_answer(answer)}" for answer in step.answers if answer is not None]
+    answers = zip(commands, step.answers, strict=True)
+    lines += [f"  = {_answer(answer)}" for command, answer in answers if _is_news(command, answer)]
     return lines
+
+
+def _is_news(command: c.Command, answer: object) -> bool:
+    match command:
+        case c.Submit():
+            return answer != tuple(job.id for job in command.jobs)
+        case c.Rerun():
+            return answer != (command.clone_id or command.job_id)
+        case _:
+            return answer is not None
 
 
 def _said(thing: f.Fact | e.Effect, job_id: str) -> str:
     fields = {field.name: getattr(thing, field.name) for field in attrs.fields(type(thing))}
     told = [
-        f"{name}={_plain(name, value)}" for name, value in fields.items() if name not in QUIET and value is not False
+        f"{name}={_plain(name, value)}"
+        for name, value in fields.items()
+        if name not in QUIET and value is not None and value is not False
     ]
     return " ".join([type(thing).__name__, *([job_id] if job_id else []), *told])
 
 
 def _plain(name: str, value: Any) -> str:
-    if name.endswith("_at"):
+    if name.endswith("_at") or name == "until":
         return _time(value)
     if isinstance(value, Failure):
         return f"{value.reason}/{value.type}"
@@ -230,7 +286,9 @@ def _plain(name: str, value: Any) -> str:
 
 
 def _answer(answer: object) -> str:
-    return f"{type(answer).__name__}: {answer}" if isinstance(answer, Exception) else str(answer)
+    if isinstance(answer, Exception):
+        return f"{type(answer).__name__}: {answer}"
+    return " ".join(answer) if isinstance(answer, tuple) else str(answer)
 
 
 def _time(at: float) -> str:
@@ -240,6 +298,7 @@ def _time(at: float) -> str:
 def _job(job: Job) -> str:
     told = [job.id, job.state.value]
     told += [job.hold_reason.value, f"due {_time(job.due_at)}"] if job.hold_reason else []
+    told += [f"{word} {value}" for word, value in _ties(job).items() if value is not None]
     told += [f"attempt {job.attempt}", f"claim {job.claim}"]
     told += [f"interruptions {job.interruptions}"] if job.interruptions else []
     told += [f"snoozes {job.snoozes}"] if job.snoozes else []
@@ -248,6 +307,18 @@ def _job(job: Job) -> str:
     told += [f"failure {_plain('', job.failure)}"] if job.failure else []
     told += [f"result {job.result.decode()}"] if job.result is not None else []
     return ", ".join(told)
+
+
+def _ties(job: Job) -> dict[str, str | None]:
+    """Return what ties the job to others, in words."""
+    return {
+        "key": job.key,
+        "group": job.options.group,
+        "retry of": job.retry_of,
+        "retried by": job.retried_by,
+        "dead letter of": job.dead_letter_of,
+        "dead letter": job.dead_letter_job_id,
+    }
 
 
 def _run(run: Attempt) -> str:

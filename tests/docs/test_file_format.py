@@ -17,6 +17,7 @@ import pytest
 
 from actorq import JobQueue, JobState, Reason, Retention, Retry, StoreCorrupt
 from actorq.config import JUNK_LIMIT, LINE_LIMIT, RESERVE_BYTES, SEGMENT_LIMIT
+from actorq.core.facts import QueueFact
 from actorq.core.job import HoldReason
 from actorq.core.lifecycle import BY_DUE_TIME, TRANSITIONS
 from actorq.store import field, journal_codec, snapshot_codec
@@ -72,6 +73,8 @@ def in_words(parsers: dict[str, field.Parser], required: Iterable[str]) -> Field
         field.progress: "progress",
         journal_codec._parking: "failure",
         journal_codec._objects: "list of facts",
+        journal_codec._group: "text",
+        snapshot_codec._pauses: "object of times",
         snapshot_codec._stored_state: "state",
         field._FAILURE["reason"]: "reason",
         field._OPTIONS["retry"]: "retry",
@@ -89,22 +92,29 @@ def in_words(parsers: dict[str, field.Parser], required: Iterable[str]) -> Field
 def test_facts_of_the_page_are_those_of_the_journal() -> None:
     parsers = journal_codec.TransactionDecoder(0)._parsers
     assert set(FACTS) == set(parsers)
-    for kind, (_, known, required) in parsers.items():
-        assert {"id": ("text", False)} | FACTS[kind][0] == in_words(known, required), kind
+    for kind, (fact, known, required) in parsers.items():
+        about = {} if issubclass(fact, QueueFact) else {"id": ("text", False)}
+        assert about | FACTS[kind][0] == in_words(known, required), kind
 
 
 def test_what_becomes_of_a_job_is_on_the_page_as_in_the_life_of_a_job() -> None:
     for kind, (fact, _, _) in journal_codec.TransactionDecoder(0)._parsers.items():
-        targets = {target for (_, one), target in TRANSITIONS.items() if one is fact}
+        moves = {state: target for (state, one), target in TRANSITIONS.items() if one is fact}
         words = {None: "gone", BY_DUE_TIME: "by due time"}
-        assert {words.get(target) or target.value for target in targets} == {FACTS[kind][1]}, kind
+        if issubclass(fact, QueueFact):
+            said = "–"
+        elif len(moves) > 1 and all(state == target for state, target in moves.items()):
+            said = "as it was"
+        else:
+            said = ", or ".join(dict.fromkeys(words.get(target) or target.value for target in moves.values()))
+        assert FACTS[kind][1] == said, kind
 
 
 def test_headers_transactions_and_ends_are_on_the_page_as_in_the_code() -> None:
     head = {"t": ("text", False), "f": ("text", False), "v": ("from 1", False)}
     header = in_words(journal_codec._HEADER, journal_codec._HEADER)
     assert fields_of("Header of a segment") == head | header
-    header = in_words(snapshot_codec._HEADER, snapshot_codec._HEADER)
+    header = in_words({**snapshot_codec._HEADER, "pauses": snapshot_codec._pauses}, snapshot_codec._HEADER)
     assert fields_of("Header of a snapshot") == head | header
     transaction = in_words(journal_codec._TRANSACTION, ("n", "d", "at", "facts"))
     assert fields_of("Transaction") == transaction
@@ -267,13 +277,19 @@ class Reader:
                 yield said["d"] if number == 0 or "t" not in said else max(said["d"], k)
 
     def apply(self, fact: dict[str, Any]) -> None:
-        job_id, then = fact["id"], FACTS[fact["t"]][1]
-        if then == "by due time":
+        then = FACTS[fact["t"]][1]
+        if then == "–":
+            return
+        job_id = fact["id"]
+        if then == "as it was" or (then.endswith("or paused") and self.states[job_id] == "paused"):
+            then = self.states[job_id]
+        elif then.startswith("by due time"):
             then = "scheduled" if fact.get("due_at", fact["at"]) > fact["at"] else "queued"
         self.states[job_id] = then
-        if fact["t"] == "submitted":
+        if fact["t"] == "submitted" or "payload" in fact:
             self.payloads[job_id] = fact.get("payload")
-        self.results[job_id] = fact.get("result")
+        if fact["t"] != "deduplicated":
+            self.results[job_id] = fact.get("result")
         if then == "gone":
             del self.states[job_id]
 
@@ -310,10 +326,20 @@ async def written(*, has_snapshot: bool, is_closed: bool) -> MemoryFiles:
         jobs = [await work.submit("return", value) for value in (None, "☃\n", {"n": [1.5, 2**63]}, 4)]
         jobs.append(await work.submit("fail", '{"n":7}'))
         await queue.submit(anyio.sleep, 0)
+        queue.group("red", limit=1)
+        await queue.pause_group("red")
+        keyed = work.using(key="k", on_conflict="keep_last", group="red")
+        await keyed.submit("return", 1)
+        last = await keyed.submit("return", 2)
+        await work.using(key="k", on_conflict="return_existing").submit("return", 3)
+        await queue.edit(last.id, args=("return", "edited"), priority=2)
+        await queue.pause((await work.using(delay=50).submit("paused")).id)
+        await queue.resume_group("red")
         await jobs[1].wait()
         if has_snapshot:
             await queue.snapshot()
         await queue.join()
+        await queue.rerun(jobs[-1].id, clone=True)
         await queue.rerun(jobs[-1].id)
         await work.using(delay=1e5, priority=-3, tags={"a": "b"}).submit_many(
             [work.build("later", n) for n in range(3)]

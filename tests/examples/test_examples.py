@@ -18,6 +18,13 @@ EXAMPLES = [
     "07_retries_and_limits.py",
     "08_cancel.py",
     "09_testing_your_jobs.py",
+    "22_tags_and_queries.py",
+    "24_events_and_progress.py",
+    "30_coming_from_ironworker.py",
+    "31_coming_from_bullmq.py",
+    "32_coming_from_rethinkdb_job_queue.py",
+    "33_coming_from_dataqueue.py",
+    "34_coming_from_flare.py",
 ]
 TIMEOUT_S = 120
 

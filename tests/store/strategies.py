@@ -3,11 +3,12 @@
 import orjson
 from hypothesis import strategies as st
 
-from actorq.config import LONGEST_S
+from actorq.config import JITTER_LIMIT, LONGEST_S
 from actorq.core.job import Attempt, Failure, JobOptions, Progress, Reason
 from actorq.core.retry import Retry
 
 texts = st.text(max_size=20) | st.sampled_from(['","c":"00000000"}', '\n{"t":"end"}', "\u2028\x00", "é😀", '"\\'])
+names = texts.filter(bool)
 counts = st.integers(0, 2**53)
 instants = st.floats(0, 1e11) | st.floats(1.6e9, 2e9)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -27,7 +28,9 @@ retries = st.builds(
     backoff=st.sampled_from(["fixed", "linear", "exponential"]),
     factor=st.floats(1, 1000) | st.integers(1, 1000),
     cap=durations,
-    jitter=st.floats(0, 1),
+    jitter=st.floats(0, JITTER_LIMIT),
+    initial=st.none() | durations,
+    spread=durations,
     on=st.lists(texts.map("a.{}".format), max_size=2),
     never=st.lists(texts.map("a.{}".format), max_size=2),
 )
@@ -41,7 +44,8 @@ options = st.builds(
     deadline=limits,
     grace=durations,
     tags=st.dictionaries(texts, texts, max_size=2),
-    dead_letter=st.booleans(),
+    group=st.none() | names,
+    dead_letter=st.booleans() | names,
 )
 failures = st.builds(
     Failure,

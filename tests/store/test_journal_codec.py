@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorq.config import (
+    KEY_LIMIT,
     LINE_LIMIT,
     LINE_TARGET,
     NAME_LIMIT,
@@ -38,13 +39,14 @@ from actorq.store.journal_codec import (
 )
 from actorq.store.line import HEADER_SEED, Damage, NewerVersion, frame, unframe
 
-from .strategies import counts, failures, instants, json, json_values, options, progresses, texts
+from .strategies import counts, failures, instants, json, json_values, names, numbers, options, progresses, texts
 
 SALT = 12345
 
 FORMATS = Path(__file__).parent / "formats"
 
-EVERY_KIND = {kind for _, kind in TRANSITIONS}
+OF_QUEUES = {f.QueuePaused, f.QueueResumed, f.GroupPaused, f.GroupResumed}
+EVERY_KIND = {kind for _, kind in TRANSITIONS} | OF_QUEUES
 
 ends = counts.map(lambda count: count + 1)
 
@@ -54,7 +56,8 @@ OF_FIELD: dict[str, Any] = {
     "at": instants, "job_id": texts, "due_at": instants, "seq": counts, "task": texts, "payload": json,
     "options": st.just(JobOptions()) | options, "ephemeral": st.just(False), "attempt": ends, "claim": ends,
     "worker": counts, "progress": progresses, "level": texts, "message": texts, "data": st.just(b"") | json,
-    "failure": failures, "result": json,
+    "failure": failures, "result": json, "key": st.none() | texts, "retry_of": st.none() | texts,
+    "dead_letter_of": st.none() | texts, "seconds": numbers, "group": names, "until": st.none() | instants,
 }  # fmt: skip
 
 
@@ -66,6 +69,9 @@ def some_facts(draw: st.DrawFn) -> list[f.Fact]:
     n = draw(counts) + 1
     for kind in draw(st.lists(st.sampled_from(sorted(EVERY_KIND, key=str)), min_size=1, max_size=4)):
         values = {field.name: draw(OF_FIELD[field.name]) for field in fields(kind) if field.init}
+        if kind is f.Edited:
+            values["payload"] = draw(st.none() | json)
+            values["options"] = draw(st.none() | st.just(JobOptions()) | options)
         if kind is f.Parked:
             values["failure"] = draw(parkings)
         if kind is f.Submitted and draw(st.booleans()):
@@ -106,7 +112,8 @@ def test_every_fact_has_its_rows_and_every_field_its_place() -> None:
     assert codec._WRITERS.keys() == {kind for kind, _, _ in codec._READERS.values()} == EVERY_KIND
     for kind, (name, _) in codec._WRITERS.items():
         found, parsers, required = codec._READERS[name]
-        own = {field.name for field in fields(kind)} - {"at", "n", "job_id", "options"} | {"id"}
+        own = {field.name for field in fields(kind)} - {"at", "n", "job_id", "options"}
+        own |= set() if kind in OF_QUEUES else {"id"}
         assert found is kind
         assert parsers.keys() == own
         assert set(required) <= own
@@ -146,10 +153,12 @@ def test_the_largest_fact_behind_others_fits_the_longest_line() -> None:
     text = "\x01" * TEXT_LIMIT
     failure = Failure(Reason.ERROR, wide, text, text, 2**53, 1e300)
     tags = {chr(1000 + i) + wide[1:]: wide for i in range(TAGS_LIMIT)}
-    retry = Retry(1_000_000, 1.5, "linear", 1.5, 1.5, 0.5)
-    worst = JobOptions(-(2**31), retry, 1.5, 1.5, 1.5, 1.5, 1.5, tags, True)
+    retry = Retry(1_000_000, 1.5, "linear", 1.5, 1.5, 0.5, initial=1.5, spread=1.5)
+    worst = JobOptions(-(2**31), retry, 1.5, 1.5, 1.5, 1.5, 1.5, tags, wide, wide)
     largest = [
-        f.Submitted(1.5, "j" * 36, 1.25, 2**53, wide, b'"%s"' % (b"x" * (PAYLOAD_LIMIT - 2)), worst),
+        f.Submitted(
+            1.5, "j" * 36, 1.25, 2**53, wide, b'"%s"' % (b"x" * (PAYLOAD_LIMIT - 2)), worst, key="\x01" * KEY_LIMIT
+        ),
         f.Succeeded(1.5, "j", b'"%s"' % (b"x" * (RESULT_LIMIT - 2))),
         f.Failed(1.5, "j", failure),
         f.Logged(1.5, "j", "critical", text, b'"%s"' % (b"x" * (TEXT_LIMIT - 2))),
@@ -271,7 +280,7 @@ def test_a_header_comes_back_as_it_was() -> None:
 
 def test_a_later_version_is_told_apart_from_damage() -> None:
     with pytest.raises(NewerVersion):
-        decode_header(forged(v=2, first="unknown shape"))
+        decode_header(forged(v=3, first="unknown shape"))
 
 
 @pytest.mark.parametrize(

@@ -275,7 +275,7 @@ def test_a_file_under_the_name_of_another_is_damage() -> None:
 
 def test_a_later_version_is_not_damage() -> None:
     files = MemoryFiles()
-    files.put(NAME, frame(b'{"t":"hdr","f":"actorq-journal","v":2}', HEADER_SEED) + b"who knows\n")
+    files.put(NAME, frame(b'{"t":"hdr","f":"actorq-journal","v":3}', HEADER_SEED) + b"who knows\n")
     with pytest.raises(NewerVersion):
         list(SegmentReader(files, Entry(NAME, True), 0).transactions())
 

@@ -1,6 +1,7 @@
 """Writing: whole or absent, whatever fails at whichever step. Reading: no damage passes for truth."""
 
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -420,7 +421,7 @@ def test_nonsense_under_right_checksums_is_refused(
 
 
 def test_a_later_version_is_not_damage(files: Any, data: bytes, forge: Any) -> None:
-    files.put(NAME, forge(data, lambda lines: lines[HEADER].update(v=3)))
+    files.put(NAME, forge(data, lambda lines: lines[HEADER].update(v=4)))
     with pytest.raises(NewerVersion):
         read(files)
 
@@ -515,11 +516,28 @@ def golden_jobs() -> list[Job]:
     return [first, GOLDEN[1], held, ephemeral]
 
 
+def golden_jobs_of_version_3() -> list[Job]:
+    jobs = golden_jobs()
+    linked = JobOptions(group="red", dead_letter="bury", retry=Retry(initial=0.0, spread=3.0))
+    paused = evolve(
+        GOLDEN[1], id="0198c0e2", seq=7, state=JobState.PAUSED, hold_reason=HoldReason.DELAY, ended_at=None, result=None
+    )
+    blocked = evolve(
+        paused, id="0198c0e3", seq=8, state=JobState.SCHEDULED, hold_reason=HoldReason.KEY, key="k", options=linked
+    )
+    dead = evolve(GOLDEN[1], id="0198c0e4", seq=9, retry_of="0198c0e2", retried_by="0198c0e3", key="k")
+    letter = evolve(GOLDEN[1], id="0198c0e5", seq=10, dead_letter_of="0198c0e4", dead_letter_job_id="0198c0e2")
+    return [*jobs, paused, blocked, dead, letter]
+
+
+PAUSES = (("", 1_700_000_099.5), ("red", inf))
+
+
 GOLDEN_NAME = "snap-00000000000000000042.jsonl"
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_every_version_is_read_for_ever(files: Any, version: int) -> None:
+def test_the_earlier_versions_are_read_for_ever(files: Any, version: int) -> None:
     files.put(GOLDEN_NAME, (FORMATS / f"snapshot-v{version}.jsonl").read_bytes())
     found = recover(files)
     ledger = found.ledger
@@ -532,18 +550,26 @@ def test_every_version_is_read_for_ever(files: Any, version: int) -> None:
     assert found.report.written_at == 1_700_000_008.5
 
 
-def test_version_2_is_what_we_write(files: Any) -> None:
+def test_version_3_is_read_for_ever(files: Any) -> None:
+    files.put(GOLDEN_NAME, (FORMATS / "snapshot-v3.jsonl").read_bytes())
+    ledger = recover(files).ledger
+    assert list(ledger.jobs.values()) == golden_jobs_of_version_3()
+    assert tuple(ledger.pauses.items()) == PAUSES
+
+
+def test_version_3_is_what_we_write(files: Any) -> None:
     """If this fails, what is written has changed: is it still read by the last release?"""
-    totals = Totals(42, 1_700_000_007.0, 6, 2)
+    totals = Totals(42, 1_700_000_007.0, 10, 2, PAUSES)
     writer = SnapshotWriter(files, totals, "mäil", wall=1_700_000_008.5, boot="3c9b", salt=0xDECADE)
-    _write_all(writer, golden_jobs())
-    assert files.read(GOLDEN_NAME) == (FORMATS / "snapshot-v2.jsonl").read_bytes()
+    _write_all(writer, golden_jobs_of_version_3())
+    assert files.read(GOLDEN_NAME) == (FORMATS / "snapshot-v3.jsonl").read_bytes()
 
 
 def test_the_defaults_stand() -> None:
     """What is left out of a file means these for ever: to change one is to change the version."""
     retry = Retry(3, 1.0, "exponential", 2.0, 3600.0, 0.1, (), ())
-    assert JobOptions() == JobOptions(0, retry, None, None, None, None, 10.0, {}, False)
+    assert JobOptions() == JobOptions(0, retry, None, None, None, None, 10.0, {}, None, False)
+    assert (retry.initial, retry.spread) == (None, 0.0)
     assert Progress() == Progress(0.0, None, None, None)
     plain = Job("j", 1, "t", b"[]", JobOptions(), JobState.QUEUED, 1.0, 1.0)
     assert plain == evolve(plain, attempt=0, claim=0, worker=0, interruptions=0, snoozes=0)

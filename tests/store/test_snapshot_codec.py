@@ -27,6 +27,7 @@ SALT = 12345
 def jobs(draw: st.DrawFn) -> Job:
     state = draw(st.sampled_from([one for one in JobState if one is not JobState.CREATED]))
     is_ephemeral = draw(st.booleans())
+    key = draw(st.none() | texts)
     return Job(
         id=draw(texts),
         seq=draw(counts),
@@ -37,7 +38,12 @@ def jobs(draw: st.DrawFn) -> Job:
         submitted_at=draw(instants),
         due_at=draw(instants),
         ephemeral=is_ephemeral,
-        hold_reason=draw(st.none() | st.sampled_from(HoldReason)),
+        key=key,
+        retry_of=draw(st.none() | texts),
+        retried_by=draw(st.none() | texts),
+        dead_letter_of=draw(st.none() | texts),
+        dead_letter_job_id=draw(st.none() | texts),
+        hold_reason=draw(st.none() | st.sampled_from([one for one in HoldReason if key or one is not HoldReason.KEY])),
         limits_from=draw(instants),
         attempt=draw(counts) + (state is JobState.RUNNING),
         claim=draw(counts) + (state is JobState.RUNNING),
@@ -80,19 +86,27 @@ FULL = Job(
     payload=b"[[],{}]",
     options=JobOptions(
         priority=5,
-        retry=Retry(7, 2.5, "linear", 3.0, 60.0, 0.5, ["builtins.OSError"], ["builtins.KeyError"]),
+        retry=Retry(
+            7, 2.5, "linear", 3.0, 60.0, 0.5, ["builtins.OSError"], ["builtins.KeyError"], initial=0.25, spread=0.75
+        ),
         timeout=1.5,
         heartbeat_timeout=2.5,
         expires=3.5,
         deadline=4.5,
         grace=5.5,
         tags={"a": "b", "c": ""},
-        dead_letter=True,
+        group="red",
+        dead_letter="bury",
     ),
     state=JobState.FAILED,
     submitted_at=1.25,
     due_at=2.25,
     ephemeral=True,
+    key="k",
+    retry_of="i",
+    retried_by="l",
+    dead_letter_of="h",
+    dead_letter_job_id="m",
     hold_reason=HoldReason.RETRY,
     limits_from=3.25,
     attempt=2,
@@ -128,7 +142,7 @@ def test_every_field_of_every_record_is_written_and_read() -> None:
     assert line["failure"].keys() == names(Failure) == field._FAILURE.keys()
     assert line["attempts"][0].keys() == names(Attempt) == codec._ATTEMPT.keys()
     assert line["progress"].keys() == names(Progress) == field._PROGRESS.keys()
-    assert names(Header) == codec._HEADER.keys()
+    assert names(Header) == codec._HEADER.keys() | {"pauses"}
     assert names(Footer) == codec._FOOTER.keys()
     assert decode(JobEncoder(SALT).encode(FULL)) == FULL
 
@@ -225,7 +239,8 @@ def test_a_job_too_long_for_a_line_loses_first_its_log_and_then_old_texts() -> N
         ("options.tags", ["a"], "options tags is not an object"),
         ("options.tags", {"a": 1}, "options tags is not a text"),
         ("options.tags", {str(n): "" for n in range(65)}, "options does not hold: tags"),
-        ("options.dead_letter", 0, "options dead_letter is not true or false"),
+        ("options.dead_letter", 0, "options does not hold: dead_letter"),
+        ("options.group", "", "options does not hold: group"),
         ("options.retry", 3, "options retry is not an object"),
         ("options.retry.backoff", [], "options retry does not hold: backoff"),
         ("options.retry.delay", None, "options retry does not hold: retry delay"),
@@ -308,7 +323,7 @@ def test_a_header_comes_back_as_it_was() -> None:
     assert codec.decode_header(forged(colour="red")) == HEADER
 
 
-@pytest.mark.parametrize("version", [3, 10**9])
+@pytest.mark.parametrize("version", [4, 10**9])
 def test_a_later_version_is_told_apart_from_damage(version: int) -> None:
     with pytest.raises(NewerVersion) as caught:
         codec.decode_header(forged(v=version, n="unknown shape"))

@@ -2,7 +2,7 @@
 
 # pyright: strict
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
@@ -130,6 +130,13 @@ async def the_queue() -> None:
         assert_type(same, JobQueue)
         assert_type(await queue.get("id"), JobRecord | None)
         assert_type(await queue.stats(), QueueStats)
-        async with queue.watch(lambda event: event.name == "started", after=3) as events:
+        async with queue.watch("started", where=lambda event: event.task == "send", after=3) as events:
             async for event in events:
                 assert_type(event, JobEvent | EventsMissed)
+        assert_type(queue.on("failed", lambda event: event.job_id.upper()), Callable[[], None])
+        assert_type(queue.on("missed", lambda missed: missed.last + 1), Callable[[], None])
+        queue.on("*", hear)
+
+
+async def hear(event: JobEvent) -> None:
+    assert_type(event.number, int)

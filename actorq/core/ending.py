@@ -1,0 +1,85 @@
+"""How a run ends, and how a job does.
+
+One rule goes before all others: an accepted cancel request. Then comes why the run was asked to stop, and then
+what it reports.
+"""
+
+from __future__ import annotations
+
+from actorq.core import effects as e
+from actorq.core import facts as f
+from actorq.core.job import Failure, Job, Reason
+from actorq.core.roster import Claim
+
+__all__ = ["abort", "cancelled", "end_of_aborted", "end_of_lost", "failed_attempt", "final_failure", "limit_passed"]
+
+INTERRUPTION_DELAY_S = 1.0
+"""The second interruption of a job delays it by so much, and each further one by twice the last …"""
+INTERRUPTION_DELAY_CAP_S = 300.0
+"""… up to this. The first returns at once."""
+
+
+def limit_passed(job: Job, now: float) -> f.Fact:
+    """End a waiting job whose ``expires`` or ``deadline`` has passed."""
+    reason = job.limit_reason()
+    failure = Failure(reason, *_LIMITS[reason], attempt=job.attempt, at=now)
+    return final_failure(job, failure, now)
+
+
+def abort(claim: Claim, reason: Reason) -> list[e.Effect]:
+    """Ask the run to stop, if it has not been asked."""
+    if claim.abort is not None:
+        return []  # it was asked already, and the first reason stands
+    return [e.Abort(claim.worker, claim.job.id, claim.number, reason, claim.job.options.grace)]
+
+
+def end_of_aborted(claim: Claim, reason: Reason, now: float) -> f.Fact:
+    """End a run that was asked to stop; an accepted cancel request goes before every other reason."""
+    job = claim.job
+    if job.cancel_requested is not None:
+        return cancelled(job, job.cancel_requested, now)
+    if reason in (Reason.SHUTDOWN, Reason.PAUSED):
+        return f.Released(now, job.id)
+    failure = Failure(reason, *_LIMITS[reason], attempt=job.attempt, at=now)
+    if reason is Reason.DEADLINE:
+        return final_failure(job, failure, now)
+    return failed_attempt(job, failure, now)
+
+
+_LIMITS = {
+    Reason.EXPIRED: ("Expired", "the job was not started in time"),
+    Reason.DEADLINE: ("DeadlinePassed", "the job took longer than its deadline"),
+    Reason.TIMEOUT: ("TimeoutPassed", "the attempt ran longer than its timeout"),
+    Reason.HEARTBEAT: ("HeartbeatMissed", "the attempt was silent longer than its heartbeat_timeout"),
+}
+
+
+def failed_attempt(
+    job: Job, failure: Failure, now: float, *, retryable: bool = True, delay: float | None = None
+) -> f.Fact:
+    """Try the job again, if that is to be; else let it fail."""
+    retry = job.options.retry
+    if not retryable or job.attempt >= retry.max_attempts:
+        return final_failure(job, failure, now)
+    wait = retry.wait(job.id, job.attempt) if delay is None else delay
+    return f.RetryScheduled(now, job.id, now + wait, failure)
+
+
+def final_failure(job: Job, failure: Failure, now: float) -> f.Fact:
+    """Let the job fail for good."""
+    kind = f.DeadLettered if job.options.dead_letter else f.Failed
+    return kind(now, job.id, failure)
+
+
+def cancelled(job: Job, message: str, now: float, reason: Reason = Reason.CLIENT_REQUEST) -> f.Fact:
+    """Let the job end as cancelled."""
+    return f.Cancelled(now, job.id, Failure(reason, "Cancelled", message, attempt=job.attempt, at=now))
+
+
+def end_of_lost(job: Job, now: float) -> f.Fact:
+    """End a run whose worker or process died: the function has not failed."""
+    if job.cancel_requested is not None:
+        return cancelled(job, job.cancel_requested, now)
+    n = job.interruptions
+    wait = 0.0 if n == 0 else min(INTERRUPTION_DELAY_S * 2.0 ** min(n - 1, 30), INTERRUPTION_DELAY_CAP_S)
+    return f.Interrupted(now, job.id, now + wait)
