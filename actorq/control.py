@@ -9,16 +9,17 @@ beginning, so many in a turn of the queue, and says in the end how many it touch
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Unpack, overload
 
 from attrs import define, field, frozen
 
+from actorq.actors.context import running_attempt
 from actorq.actors.search import matching_ids
 from actorq.actors.supervisor import Supervisor
-from actorq.config import BULK_CHUNK, BULK_REFUSED, Seconds, duration, name, number, text
+from actorq.config import BULK_CHUNK, BULK_REFUSED, LONGEST_S, Seconds, duration, name, number, text
 from actorq.core import commands as c
 from actorq.errors import ActorqError, InvalidOption, InvalidState, JobLost, JobNotFound, UnknownTask
 from actorq.function import Function
@@ -189,8 +190,8 @@ class Control(ABC):
             self._supervisor.door.refuse_to_pass(1)
 
         def command(job_id: str, n: int) -> c.Rerun:
-            wait = first if rate is None else first + n / rate
-            return c.Rerun(job_id, duration("delay", wait), self.next_id() if clone else None)
+            wait = first if rate is None else min(first + n / rate, LONGEST_S)
+            return c.Rerun(job_id, wait, self.next_id() if clone else None)
 
         answer = await self._ask(which, command, dry_run=dry_run)
         return answer if isinstance(answer, Outcome) else self.handle(answer)
@@ -261,13 +262,12 @@ class Control(ABC):
 
         Raises:
             JobNotFound: it is not known.
-            InvalidState: it has not ended, and ``force`` is not given.
+            InvalidState: it has not ended, and ``force`` is not given; or it is the job that asks.
         """
-        if force and not dry_run:
-            await self._end(which)
         if force and dry_run:
             return _outcome(await self._ask(which, lambda job_id, _: c.Cancel(job_id), dry_run=True, minds_ended=False))
-        return _outcome(await self._ask(which, lambda job_id, _: c.Remove(job_id), dry_run=dry_run))
+        first = self._end if force else None
+        return _outcome(await self._ask(which, lambda job_id, _: c.Remove(job_id), dry_run=dry_run, first=first))
 
     # -- of the queue, and of groups --------------------------------------------------------------------
 
@@ -326,13 +326,17 @@ class Control(ABC):
         *,
         dry_run: bool,
         minds_ended: bool = True,
+        first: Callable[[Sequence[str]], Awaitable[None]] | None = None,
     ) -> Any:
         """Ask the command of one job, or of all that match; the n-th of them gets its number.
 
-        ``minds_ended``: whether it is a refusal that there was nothing more to cancel.
+        ``minds_ended``: whether it is a refusal that there was nothing more to cancel. ``first``: what is done with
+        some of them before they are asked.
         """
         supervisor = self._supervisor
         if isinstance(which, str):
+            if first is not None:
+                await first([which])
             if not dry_run:
                 return await supervisor.ask(command(which, 0))
             answer = supervisor.weigh(command(which, 0))
@@ -344,6 +348,8 @@ class Control(ABC):
         async for ids in matching_ids(supervisor.machine.ledger, which, BULK_CHUNK):
             commands = [command(job_id, n + i) for i, job_id in enumerate(ids)]
             n += len(ids)
+            if first is not None:
+                await first(ids)
             answers = list(map(supervisor.weigh, commands)) if dry_run else await supervisor.ask_all(commands)
             for job_id, answer in zip(ids, answers, strict=True):
                 job = supervisor.job(job_id)
@@ -351,17 +357,13 @@ class Control(ABC):
                 tally.note(job_id, InvalidState(job_id, job.state.value, "cancel") if has_ended and job else answer)
         return tally.outcome(dry_run=dry_run)
 
-    async def _end(self, which: str | Filter) -> None:
-        """Cancel what has not ended, and wait for its end."""
-        supervisor = self._supervisor
-        if isinstance(which, str):
-            await self._ended([which], [await supervisor.ask(c.Cancel(which, "removed"))])
-            return
-        async for ids in matching_ids(supervisor.machine.ledger, which, BULK_CHUNK):
-            await self._ended(ids, await supervisor.ask_all([c.Cancel(job_id, "removed") for job_id in ids]))
-
-    async def _ended(self, ids: Sequence[str], cancelled: Sequence[Any]) -> None:
-        for job_id, is_cancelled in zip(ids, cancelled, strict=True):
+    async def _end(self, ids: Sequence[str]) -> None:
+        """Cancel what has not ended, and wait for its end; not the job that asks, which would wait for itself."""
+        attempt = running_attempt.get()
+        asking = None if attempt is None or attempt.queue is not self or attempt.is_over else attempt.job_id
+        others = [job_id for job_id in ids if job_id != asking]
+        asked = await self._supervisor.ask_all([c.Cancel(job_id, "removed") for job_id in others])
+        for job_id, is_cancelled in zip(others, asked, strict=True):
             if is_cancelled is True:
                 with suppress(JobLost):  # it has gone meanwhile
                     await self.handle(job_id).wait()

@@ -459,6 +459,14 @@ async def test_remove_by_force_of_all_that_match() -> None:
         assert (said.touched, done.touched, await queue.count()) == (4, 4, 0)
 
 
+async def test_remove_by_force_means_what_matched_before_it_was_cancelled() -> None:
+    async with busy() as (queue, nap):
+        for _ in range(3):
+            await nap.submit(0.0)
+        assert (await queue.remove(Filter(state="queued"), force=True)).touched == 3
+        assert await queue.count() == 1
+
+
 async def test_a_redrive_spreads_jobs_over_time_also_over_a_restart() -> None:
     files = MemoryFiles()
     async with JobQueue(files=files) as queue:

@@ -247,10 +247,14 @@ def consequences(fact: f.Fact, job: Job, ledger: Ledger, roster: Roster) -> Sequ
 
 
 def _unblocked(fact: f.Fact, key: Key, ledger: Ledger) -> Sequence[f.Fact]:
-    """Let all that wait for the end of a run of their key wait no more: the first of them blocks the others again."""
-    if key not in ledger.blocked or key in ledger.running_keys or type(fact) is f.Unblocked:
+    """Let the first that is blocked by its key go on, if no other one of the key runs or is about to.
+
+    The next one follows when that one has run, or has left the line in some other way; to let all go at once would
+    cost as many facts as there are, for each that runs.
+    """
+    if key not in ledger.blocked or key in ledger.running_keys or key in ledger.queued_keys:
         return ()
-    return [f.Unblocked(fact.at, job_id) for job_id in ledger.blocked[key]]
+    return [f.Unblocked(fact.at, next(iter(ledger.blocked[key])))]
 
 
 def _letter(fact: f.Fact, job: Job, task: str, ledger: Ledger, roster: Roster) -> f.Fact:

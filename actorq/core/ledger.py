@@ -65,6 +65,7 @@ class Ledger:
         self.running: dict[str, Job] = {}
         self.running_keys: dict[Key, Job] = {}
         """At most one job of a key runs at a time."""
+        self.queued_keys: dict[Key, dict[str, Job]] = {}
         self.running_groups: dict[str, dict[str, Job]] = {}
         self.finished: dict[JobState, OrderedDict[str, Job]] = {state: OrderedDict() for state in FINAL}
         """In the order of their end. (A plain dict from whose front is taken slows down with every take.)"""
@@ -253,6 +254,8 @@ class Ledger:
                 return
             case JobState.QUEUED:
                 self.ready.push(job)
+                if job.key is not None:
+                    self.queued_keys.setdefault((job.task, job.key), {})[job.id] = job
             case JobState.SCHEDULED:
                 self._enter_scheduled(job)
             case JobState.PAUSED:
@@ -288,6 +291,8 @@ class Ledger:
                 return
             case JobState.QUEUED:
                 self.ready.remove(job)
+                if job.key is not None:
+                    _take_off(self.queued_keys, (job.task, job.key), job)
             case JobState.SCHEDULED:
                 self._leave_scheduled(job)
             case JobState.PAUSED:

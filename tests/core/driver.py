@@ -517,6 +517,7 @@ def dump(ledger: Ledger) -> dict[str, Any]:
         "shelves": {task: set(jobs) for task, jobs in ledger.parked.items()},
         "keys": {key: list(jobs) for key, jobs in ledger.keys.items()},
         "blocked": {key: set(jobs) for key, jobs in ledger.blocked.items()},
+        "queued_keys": {key: set(jobs) for key, jobs in ledger.queued_keys.items()},
         "running_keys": {key: job.id for key, job in ledger.running_keys.items()},
         "running_groups": {group: set(jobs) for group, jobs in ledger.running_groups.items()},
         "pauses": dict(ledger.pauses),
