@@ -624,7 +624,9 @@ def test_damage_of_a_directory_in_use_is_told_when_it_stays(path: Path, run: Run
 
 def test_inspect_as_json_has_the_promised_names(whole: Path, run: Run) -> None:
     said = run("inspect", whole, "--json").json
-    assert said.keys() == COMMON | DAMAGE | {"owner", "queue", "last_fact", "last_fact_at", "mark", "jobs", "files"}
+    names = {"owner", "queue", "last_fact", "last_fact_at", "mark", "paused", "jobs", "files"}
+    assert said.keys() == COMMON | DAMAGE | names
+    assert said["paused"] == []
     assert said["queue"] == "mail"
     assert (said["last_fact"], said["last_fact_at"], said["mark"]) == (7, "2023-11-14T22:13:20.000+00:00", 7)
     segments = {"count": 1, "bytes": segment(whole).stat().st_size}
@@ -646,7 +648,9 @@ def test_inspect_counts_jobs_by_state_and_by_task(whole: Path, run: Run) -> None
     nothing = dict.fromkeys(states, 0)
     assert jobs["by_state"] == states
     assert jobs["by_task"] == {"resize": nothing | {"scheduled": 1}, "send": states | {"scheduled": 0}}
+    assert jobs["by_group"] == {}
     assert [jobs[name] for name in ("accepted", "removed", "kept", "live", "parked")] == [4, 0, 4, 3, 0]
+    assert [jobs[name] for name in ("blocked", "keys")] == [0, 0]
 
 
 def test_inspect_names_the_oldest_the_next_and_the_running(whole: Path, run: Run) -> None:
@@ -657,6 +661,8 @@ def test_inspect_names_the_oldest_the_next_and_the_running(whole: Path, run: Run
     assert running == {
         "id": "b",
         "task": "send",
+        "group": None,
+        "key": None,
         "due_at": "2023-11-14T22:13:20.000+00:00",
         "started_at": "2023-11-14T22:13:20.000+00:00",
         "attempt": 1,
@@ -703,6 +709,54 @@ def test_inspect_tells_what_is_parked_and_what_was_interrupted(path: Path, run: 
     assert run("inspect", path, "--json").json["jobs"]["interrupted"] == 1
     assert "interrupted: 1 live jobs have been" in said.out
     assert "parked:    1, waiting for code that fits them" in said.out
+
+
+@pytest.fixture
+def controlled(path: Path) -> Path:
+    """Make a directory in which the queue, a group and a job are paused, and a job waits for its key."""
+    life = Life(path, workers=2)
+    red = JobOptions(group="red")
+    life.do(c.Submit((c.NewJob("a", "send", b"[[],{}]", red, key="k"), c.NewJob("b", "send", b"[[],{}]", red))))
+    life.do(c.Submit((c.NewJob("c", "resize", b"[[],{}]", JobOptions(group="bl\x1bue"), 60.0, key="l"),)))
+    life.finish("b")
+    life.do(c.Submit((c.NewJob("d", "send", b"[[],{}]", JobOptions(), key="k", on_conflict="keep_last"),)))
+    life.do(c.Pause("c"), c.PauseAll("red"), c.PauseAll(until=NOW + 3600.0))
+    life.crash()
+    return path
+
+
+def test_inspect_tells_what_is_paused_and_until_when(controlled: Path, run: Run) -> None:
+    said = run("inspect", controlled)
+    assert "\n  paused:    the whole queue, until 2023-11-14T23:13:20.000+00:00\n" in said.out
+    assert "\n  paused:    group red, until it is resumed\n" in said.out
+    assert "  by state:  1 scheduled, 1 paused, 1 running, 1 succeeded\n" in said.out
+    document = run("inspect", controlled, "--json").json
+    assert document["paused"] == [
+        {"group": None, "until": "2023-11-14T23:13:20.000+00:00"},
+        {"group": "red", "until": None},
+    ]
+    assert document["jobs"]["by_state"]["paused"] == 1
+
+
+def test_inspect_tells_keys_and_groups_and_what_waits_for_its_key(controlled: Path, run: Run) -> None:
+    said = run("inspect", controlled)
+    assert "\n  group      bl\\x1bue: 1 paused\n  group      red: 1 running, 1 succeeded\n" in said.out
+    assert "\n  keys:      2\n  blocked:   1, waiting for the end of another job with their key\n" in said.out
+    jobs = run("inspect", controlled, "--json").json["jobs"]
+    assert (jobs["blocked"], jobs["keys"]) == (1, 2)
+    assert jobs["by_group"]["red"] == jobs["by_state"] | {"paused": 0, "scheduled": 0}
+    [running] = jobs["running"]
+    assert (running["id"], running["key"], running["group"]) == ("a", "k", "red")
+
+
+def test_inspect_of_a_snapshot_tells_the_same(controlled: Path, run: Run) -> None:
+    before = run("inspect", controlled, "--json").json
+    life = Life(controlled, workers=2)
+    life.snapshot()
+    life.crash()
+    after = run("inspect", controlled, "--json").json
+    assert after["paused"] == before["paused"]
+    assert after["jobs"] == before["jobs"]
 
 
 @pytest.mark.parametrize("first", [b"", b"nonsense\n"])
@@ -768,8 +822,40 @@ def test_export_can_be_told_which_jobs(whole: Path, filters: list[str], ids: str
 @pytest.mark.parametrize(("filters", "count"), [([], 4), (["--task", "resize"], 1), (["--task", "nothing"], 0)])
 def test_export_as_json_is_one_document(whole: Path, filters: list[str], count: int, run: Run) -> None:
     said = run("export", whole, "--json", *filters).json
-    assert said.keys() == COMMON | DAMAGE | {"owner", "jobs", "count", "not_shown"}
+    assert said.keys() == COMMON | DAMAGE | {"owner", "paused", "jobs", "count", "not_shown"}
     assert (len(said["jobs"]), said["count"], said["not_shown"]) == (count, count, [])
+
+
+@pytest.mark.parametrize(
+    ("filters", "ids"),
+    [
+        (["--state", "paused"], "c"),
+        (["--group", "red"], "ab"),
+        (["--key", "k"], "ad"),
+        (["--key", "k", "--key", "l"], "acd"),
+        (["--group", "red", "--key", "k"], "a"),
+        (["--group", ""], ""),
+    ],
+)
+def test_export_can_be_told_which_states_groups_and_keys(
+    controlled: Path, filters: list[str], ids: str, run: Run
+) -> None:
+    said = run("export", controlled, *filters)
+    assert "".join(orjson.loads(line)["id"] for line in said.out.splitlines()) == ids
+
+
+def test_export_tells_what_is_paused_and_of_each_job_its_key_its_group_and_what_holds_it(
+    controlled: Path, run: Run
+) -> None:
+    said = run("export", controlled, "--json").json
+    assert [pause["group"] for pause in said["paused"]] == [None, "red"]
+    told = [(job["key"], job["options"]["group"], job["state"], job["hold_reason"]) for job in said["jobs"]]
+    assert told == [
+        ("k", "red", "running", None),
+        (None, "red", "succeeded", None),
+        ("l", "bl\x1bue", "paused", "delay"),
+        ("k", None, "scheduled", "key"),
+    ]
 
 
 def test_export_of_damage_writes_what_can_be_read_and_complains(whole: Path, run: Run) -> None:

@@ -574,6 +574,19 @@ async def test_closing_on_a_full_disk_says_so_and_ends() -> None:
         assert len(queue.ran) == 1
 
 
+async def test_job_whose_place_was_taken_has_it_again_if_the_newcomer_finds_no_room() -> None:
+    files = MemoryFiles()
+    async with make(files, retention=Retention(age_s=1e9)) as queue, beside() as ask:
+        old = await queue.work.using(key="k", delay=20).submit(1)
+        end = ask(old.result())
+        files.room = sum(len(files.read(name)) for name in files.names()) + 10
+        with pytest.raises(StoreFull):
+            await queue.work.using(key="k", on_conflict="replace").submit(2)
+        files.room *= 10
+        assert await end.done() == 1
+        assert (await queue.stats()).counts[JobState.CANCELLED] == 0
+
+
 async def test_waiter_of_an_end_that_finds_no_room_hears_that_when_the_queue_closes() -> None:
     files = MemoryFiles()
     queue = make(files)

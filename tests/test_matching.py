@@ -54,6 +54,7 @@ JOB = evolve(
         {"started_before": 105.5},
         {"error": "noroute"},
         {"error": "DRAUSSEN"},
+        {"error": "draußen"},
         {"error": "LINE 5"},
         {"where": lambda record: record.args == (1,)},
         {"tags": {}},

@@ -11,7 +11,7 @@ Without a journal every fact counts as kept at once, and nothing ever waits.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import copy
 
 from attrs import define
@@ -111,6 +111,13 @@ class Outbox:
                 self._carry_out(dispatch)
             else:
                 self._to_accept.append((accepted, dispatch))
+
+    def unsay_ends(self, job_ids: Collection[str]) -> None:
+        """Tell nobody of these ends: they are taken back."""
+        for parcel in self._to_tell:
+            parcel.ended = [job for job in parcel.ended if job.id not in job_ids]
+        for job_id in job_ids:
+            self._ended.pop(job_id, None)
 
     def holds_run(self, job_id: str) -> bool:
         """Tell whether a run of the job is still to begin."""

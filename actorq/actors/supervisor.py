@@ -237,14 +237,16 @@ class Supervisor:
         """Say why the job is not running."""
         machine, now = self.machine, self.clock.now()
         runs = self.meter.last_hour(now).run
-        disk = None
+        mean_run_s = runs.mean if runs.count else None
+        return explain(job, machine.ledger, machine.roster, now, mean_run_s=mean_run_s, disk=self._why_not_written(job))
+
+    def _why_not_written(self, job: Job) -> str | None:
+        """Return why the disk keeps the job from its run, if it does."""
+        if job.state is JobState.RUNNING and not self._outbox.holds_run(job.id):
+            return None
         if self.hindrance is not None:
-            disk = f"the disk takes nothing: {self.hindrance}"
-        elif job.state is JobState.RUNNING and self._outbox.holds_run(job.id):
-            disk = "it begins when it is on the disk that it does"
-        return explain(
-            job, machine.ledger, machine.roster, now, mean_run_s=runs.mean if runs.count else None, disk=disk
-        )
+            return f"the disk takes nothing: {self.hindrance}".rstrip(".")
+        return "it begins when it is on the disk that it does" if job.state is JobState.RUNNING else None
 
     def is_live(self, job_id: str) -> bool:
         """Tell whether the end of the job is still to be told."""
@@ -488,6 +490,8 @@ class Supervisor:
         for letter in (letter for parcel in parcels for letter in parcel.letters):
             if any(job_id in refused for job_id in _new_jobs(letter.command)):
                 letter.tell(full)
+        superseded = {fact.job_id for fact in facts if _is_superseded(fact)} - set(refused)
+        self._outbox.unsay_ends(superseded)
         if refused:
             self.tell(c.Withdraw(tuple(refused)))
         for job_id in refused:
@@ -587,6 +591,10 @@ class Supervisor:
 
 def _begins_a_run(step: Step) -> bool:
     return any(isinstance(effect, e.Dispatch) for effect in step.effects)
+
+
+def _is_superseded(fact: f.Fact) -> bool:
+    return isinstance(fact, f.Cancelled) and fact.failure.reason is Reason.SUPERSEDED
 
 
 def _new_jobs(command: c.Command | None) -> list[str | None]:

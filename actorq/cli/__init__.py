@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from actorq.cli.answer import Answer, ExitCode, shown
-from actorq.cli.export import export
+from actorq.cli.export import FILTERS, export
 from actorq.cli.inspect import inspect
 from actorq.cli.repair import repair
 from actorq.cli.verify import verify
@@ -83,8 +83,11 @@ def _parser() -> ArgumentParser:
         command.add_argument("--json", action="store_true", help="one JSON document on the standard output")
         if name == "export":
             states = [state.value for state in JobState if state is not JobState.CREATED]
-            command.add_argument("--state", action="append", choices=states, default=[], help="only jobs of this state")
-            command.add_argument("--task", action="append", default=[], help="only jobs of this task")
+            for kind in FILTERS:
+                choices = states if kind == "state" else None
+                command.add_argument(
+                    f"--{kind}", action="append", choices=choices, default=[], help=f"only jobs of this {kind}"
+                )
     return parser
 
 
@@ -124,7 +127,7 @@ def _export(asked: Namespace) -> ExitCode:
         _write(before + job + behind)
         before = between
 
-    answer = export(asked.directory, write, asked.state, asked.task)
+    answer = export(asked.directory, write, {kind: getattr(asked, kind) for kind in FILTERS})
     if asked.json:
         opening = before.removeprefix(between)
         _write(opening + b"]," + _document(asked, answer.code, answer.fields)[1:])

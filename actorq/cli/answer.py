@@ -12,7 +12,10 @@ from attrs import field, frozen
 from actorq.core.job import Job, JobState
 from actorq.core.ledger import Ledger
 
-__all__ = ["Answer", "ExitCode", "count_of", "counts_text", "facts_of", "job_fields", "shown", "state_counts", "when"]
+__all__ = [
+    "Answer", "ExitCode", "count_of", "counts_text", "facts_of", "job_fields", "pause_fields", "shown", "state_counts",
+    "when",
+]  # fmt: skip
 
 
 class ExitCode(IntEnum):
@@ -88,3 +91,8 @@ def job_fields(ledger: Ledger, job_id: str) -> dict[str, Any]:
     if job is None:
         return {"id": job_id, "task": None, "state": None, "runs_again": False}
     return {"id": job_id, "task": job.task, "state": job.state.value, "runs_again": not job.state.is_final}
+
+
+def pause_fields(ledger: Ledger) -> list[dict[str, Any]]:
+    """Return what is paused, the queue first; its group is None. Until None: until it is resumed."""
+    return [{"group": scope or None, "until": when(until)} for scope, until in sorted(ledger.pauses.items())]

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import orjson
 
-from actorq.cli.answer import Answer, ExitCode, shown
+from actorq.cli.answer import Answer, ExitCode, pause_fields, shown
 from actorq.cli.verify import code_of, damage_fields, damage_text, owner_fields, owner_text
 from actorq.core.job import Job
 from actorq.core.ledger import Ledger
 from actorq.record import record_of
 from actorq.store.inspection import UnownedFiles, examine
 
-__all__ = ["export"]
+__all__ = ["FILTERS", "export"]
+
+FILTERS: Final[dict[str, Callable[[Job], str | None]]] = {
+    "state": lambda job: job.state,
+    "task": lambda job: job.task,
+    "group": lambda job: job.options.group,
+    "key": lambda job: job.key,
+}
+"""By what jobs can be chosen."""
 
 
-def export(path: str, write: Callable[[bytes], object], states: Sequence[str], tasks: Sequence[str]) -> Answer:
+def export(path: str, write: Callable[[bytes], object], only: Mapping[str, Sequence[str]]) -> Answer:
     """Write the jobs in the order of acceptance, of damage all that can be read; change nothing.
 
     Args:
         path: the directory.
         write: takes one job as JSON, without a newline.
-        states: those wanted; none: all.
-        tasks: those wanted; none: all.
+        only: the states, tasks, groups and keys that are wanted; none of a kind: all.
 
     Returns:
         What is to be said beside the jobs.
@@ -32,7 +39,7 @@ def export(path: str, write: Callable[[bytes], object], states: Sequence[str], t
     found = examine(UnownedFiles(path))
     count = 0
     problems: list[str] = []
-    for job in _wanted(found.ledger, states, tasks):
+    for job in _wanted(found.ledger, only):
         try:
             line = orjson.dumps(record_of(job).to_dict())
         except (ValueError, TypeError, OverflowError, OSError) as error:  # nonsense with a right checksum
@@ -44,6 +51,7 @@ def export(path: str, write: Callable[[bytes], object], states: Sequence[str], t
     text += [f"  cannot be shown: job {shown(problem)}" for problem in problems]
     fields: dict[str, Any] = {
         "owner": owner_fields(found.owner),
+        "paused": pause_fields(found.ledger),
         "count": count,
         "not_shown": problems,
         **damage_fields(found),
@@ -51,7 +59,6 @@ def export(path: str, write: Callable[[bytes], object], states: Sequence[str], t
     return Answer(ExitCode.DAMAGED if problems else code_of(found), text, fields)
 
 
-def _wanted(ledger: Ledger, states: Sequence[str], tasks: Sequence[str]) -> Iterator[Job]:
-    for job in ledger.jobs.values():
-        if (not states or job.state in states) and (not tasks or job.task in tasks):
-            yield job
+def _wanted(ledger: Ledger, only: Mapping[str, Sequence[str]]) -> Iterator[Job]:
+    asked = [(FILTERS[name], values) for name, values in only.items() if values]
+    return (job for job in ledger.jobs.values() if all(of(job) in values for of, values in asked))

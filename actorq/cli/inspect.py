@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from actorq.cli.answer import Answer, count_of, counts_text, shown, state_counts, when
+from actorq.cli.answer import Answer, count_of, counts_text, pause_fields, shown, state_counts, when
 from actorq.cli.verify import code_of, damage_fields, damage_text, owner_fields, owner_text, tail_text
 from actorq.core.job import Job, JobState
 from actorq.core.ledger import Ledger
@@ -23,6 +23,7 @@ def inspect(path: str) -> Answer:
         "last_fact": found.last,
         "last_fact_at": when(found.ledger.now) if found.last else None,
         "mark": found.mark,
+        "paused": pause_fields(found.ledger),
         "jobs": _job_fields(found.ledger),
         "files": {
             "snapshots": {"count": found.snapshots.count, "bytes": found.snapshots.size},
@@ -37,8 +38,11 @@ def inspect(path: str) -> Answer:
 
 def _job_fields(ledger: Ledger) -> dict[str, Any]:
     by_task: dict[str, list[Job]] = {}
+    by_group: dict[str, list[Job]] = {}
     for job in ledger.jobs.values():
         by_task.setdefault(job.task, []).append(job)
+        if job.options.group is not None:
+            by_group.setdefault(job.options.group, []).append(job)
     queued = [job for job in ledger.jobs.values() if job.state is JobState.QUEUED]
     delayed = ledger.delayed.peek()
     return {
@@ -47,9 +51,12 @@ def _job_fields(ledger: Ledger) -> dict[str, Any]:
         "kept": len(ledger.jobs),
         "live": ledger.live,
         "parked": ledger.parked_count,
+        "blocked": ledger.blocked_count,
+        "keys": len(ledger.keys),
         "interrupted": sum(job.interruptions > 0 for job in ledger.jobs.values() if not job.state.is_final),
         "by_state": state_counts(ledger.jobs.values()),
         "by_task": {task: state_counts(jobs) for task, jobs in sorted(by_task.items())},
+        "by_group": {group: state_counts(jobs) for group, jobs in sorted(by_group.items())},
         "oldest_queued": _fields_of(min(queued, key=lambda job: (job.due_at, job.seq), default=None)),
         "next_due": None if delayed is None else _fields_of(ledger.jobs[delayed[-1]]),
         "running": [_fields_of(job) for job in ledger.running.values()],
@@ -62,6 +69,8 @@ def _fields_of(job: Job | None) -> dict[str, Any] | None:
     return {
         "id": job.id,
         "task": job.task,
+        "group": job.options.group,
+        "key": job.key,
         "due_at": when(job.due_at),
         "started_at": when(job.started_at),
         "attempt": job.attempt,
@@ -77,14 +86,9 @@ def _text(path: str, found: Finding, fields: dict[str, Any]) -> Iterable[str]:
     queue = "" if found.queue is None else f" queue {shown(found.queue)!r},"
     yield f"{shown(path)}:{queue} {'whole' if found.is_whole else 'DAMAGED'}"
     yield from owner_text(found.owner) or ["  in use by nobody"]
+    yield from map(_pause_text, fields["paused"])
     yield f"  jobs:      {jobs['kept']:,} kept, {jobs['live']:,} of them live; {jobs['accepted']:,} ever accepted"
-    yield f"  by state:  {counts_text(jobs['by_state']) or 'none'}"
-    for task, counts in jobs["by_task"].items():
-        yield f"  task       {shown(task)}: {counts_text(counts)}"
-    if jobs["parked"]:
-        yield f"  parked:    {jobs['parked']:,}, waiting for code that fits them"
-    if jobs["interrupted"]:
-        yield f"  interrupted: {jobs['interrupted']:,} live jobs have been, at least once"
+    yield from _counts_text(jobs)
     for name, job in (("oldest queued", jobs["oldest_queued"]), ("next due", jobs["next_due"])):
         if job is not None:
             yield f"  {name}: {_name(job)}, due {job['due_at']}"
@@ -98,6 +102,26 @@ def _text(path: str, found: Finding, fields: dict[str, Any]) -> Iterable[str]:
     yield f"  last fact: {found.last}{at}; {mark}"
     if found.leftovers:
         yield f"  unfinished, to be removed by the next opening: {', '.join(map(shown, found.leftovers))}"
+
+
+def _counts_text(jobs: dict[str, Any]) -> Iterable[str]:
+    yield f"  by state:  {counts_text(jobs['by_state']) or 'none'}"
+    for noun in ("task", "group"):
+        for name, counts in jobs[f"by_{noun}"].items():
+            yield f"  {noun:10} {shown(name)}: {counts_text(counts)}"
+    if jobs["keys"]:
+        yield f"  keys:      {jobs['keys']:,}"
+    if jobs["blocked"]:
+        yield f"  blocked:   {jobs['blocked']:,}, waiting for the end of another job with their key"
+    if jobs["parked"]:
+        yield f"  parked:    {jobs['parked']:,}, waiting for code that fits them"
+    if jobs["interrupted"]:
+        yield f"  interrupted: {jobs['interrupted']:,} live jobs have been, at least once"
+
+
+def _pause_text(pause: dict[str, Any]) -> str:
+    what = "the whole queue" if pause["group"] is None else f"group {shown(pause['group'])}"
+    return f"  paused:    {what}, until {pause['until'] or 'it is resumed'}"
 
 
 def _name(job: dict[str, Any]) -> str:

@@ -306,7 +306,7 @@ class Bury(Command):
 
 @define
 class Withdraw(Command):
-    """These submissions could not be stored: let it be as if they had not been."""
+    """These submissions could not be stored: let it be as if they had not been, and whose place they took has it."""
 
     job_ids: tuple[str, ...]
 

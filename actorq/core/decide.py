@@ -11,7 +11,7 @@ decided by the reason it was asked for, whatever it reports.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 
 from attrs import evolve
@@ -28,8 +28,9 @@ from actorq.core.ending import (
     failed_attempt,
     final_failure,
     limit_passed,
+    took_its_place,
 )
-from actorq.core.job import Failure, HoldReason, Job, JobOptions, Reason
+from actorq.core.job import Failure, HoldReason, Job, JobOptions, JobState, Reason
 from actorq.core.ledger import Key, Ledger
 from actorq.core.letter import dead_letter_of
 from actorq.core.roster import Alarm, Claim, Roster
@@ -122,6 +123,8 @@ def _recover(command: c.Recover, ledger: Ledger, roster: Roster, now: float) -> 
     del command
     facts: list[f.Fact] = [f.Dropped(now, job.id) for job in ledger.jobs.values() if job.ephemeral]
     facts.extend(end_of_lost(job, now) for job in ledger.running.values() if not job.ephemeral)
+    free = [key for key in ledger.blocked if key not in ledger.running_keys and key not in ledger.queued_keys]
+    facts.extend(f.Unblocked(now, next(iter(ledger.blocked[key]))) for key in free)
     for jobs in ledger.parked.values():
         facts.extend(
             f.Unparked(now, job.id)
@@ -133,7 +136,21 @@ def _recover(command: c.Recover, ledger: Ledger, roster: Roster, now: float) -> 
 
 def _withdraw(command: c.Withdraw, ledger: Ledger, roster: Roster, now: float) -> Decision:
     del roster
-    return Decision([f.Dropped(now, job_id) for job_id in dict.fromkeys(command.job_ids) if job_id in ledger.jobs])
+    facts: list[f.Fact] = []
+    withdrawn = [ledger.jobs[job_id] for job_id in dict.fromkeys(command.job_ids) if job_id in ledger.jobs]
+    for job in withdrawn:
+        facts.append(f.Dropped(now, job.id))
+        facts.extend(f.Requeued(now, older.id, older.due_at) for older in _superseded_by(job, ledger, withdrawn))
+    return Decision(facts)
+
+
+def _superseded_by(job: Job, ledger: Ledger, withdrawn: Sequence[Job]) -> Iterator[Job]:
+    """Yield the jobs whose place it took: they have it again."""
+    for older in ledger.keys.get((job.task, job.key or ""), {}).values():
+        why = older.failure
+        is_over = older.state is JobState.CANCELLED and older not in withdrawn
+        if is_over and why and why.reason is Reason.SUPERSEDED and why.message == took_its_place(job.id):
+            yield older
 
 
 def _bury(command: c.Bury, ledger: Ledger, roster: Roster, now: float) -> Decision:

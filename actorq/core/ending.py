@@ -11,7 +11,10 @@ from actorq.core import facts as f
 from actorq.core.job import Failure, Job, Reason
 from actorq.core.roster import Claim
 
-__all__ = ["abort", "cancelled", "end_of_aborted", "end_of_lost", "failed_attempt", "final_failure", "limit_passed"]
+__all__ = [
+    "abort", "cancelled", "end_of_aborted", "end_of_lost", "failed_attempt", "final_failure", "limit_passed",
+    "superseded", "took_its_place",
+]  # fmt: skip
 
 INTERRUPTION_DELAY_S = 1.0
 """The second interruption of a job delays it by so much, and each further one by twice the last …"""
@@ -83,3 +86,14 @@ def end_of_lost(job: Job, now: float) -> f.Fact:
     n = job.interruptions
     wait = 0.0 if n == 0 else min(INTERRUPTION_DELAY_S * 2.0 ** min(n - 1, 30), INTERRUPTION_DELAY_CAP_S)
     return f.Interrupted(now, job.id, now + wait)
+
+
+def superseded(job_id: str, attempt: int, newcomer: str, now: float) -> f.Cancelled:
+    """Let the job make room for a newcomer with its key."""
+    failure = Failure(Reason.SUPERSEDED, "Superseded", took_its_place(newcomer), attempt=attempt, at=now)
+    return f.Cancelled(now, job_id, failure)
+
+
+def took_its_place(newcomer: str) -> str:
+    """Return what is said of a job that was superseded: by it, it is found again if the newcomer is withdrawn."""
+    return f"job {newcomer} took its place"

@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from actorq.core import facts as f
 from actorq.core.commands import NewJob
-from actorq.core.job import Failure, JobState, Reason
+from actorq.core.ending import superseded
+from actorq.core.job import JobState
 from actorq.core.ledger import Key, Ledger
 from actorq.errors import DuplicateJob
 
@@ -74,10 +75,7 @@ class Intake:
         return None if job is None else _Holder(job.id, job.state, job.payload, job.attempt)
 
     def _supersede(self, holder: _Holder, job: NewJob) -> None:
-        failure = Failure(
-            Reason.SUPERSEDED, "Superseded", f"job {job.id} took its place", attempt=holder.attempt, at=self._now
-        )
-        self.facts.append(f.Cancelled(self._now, holder.id, failure))
+        self.facts.append(superseded(holder.id, holder.attempt, job.id, self._now))
         self.growth -= 1
 
     def _accept(self, job: NewJob) -> None:

@@ -45,7 +45,7 @@ class Ledger:
     def __init__(self, totals: Totals | None = None, jobs: Iterable[Job] = ()) -> None:
         """Begin empty, or where a picture left off: ``jobs`` in the order of their ``seq``."""
         totals = totals or Totals()
-        self.n = totals.n
+        self.n: int = totals.n
         """The number of the last fact."""
         self.now = totals.now
         """The time of the last fact."""
@@ -109,6 +109,8 @@ class Ledger:
         after = next_state(before, fact)
         if job is None:
             return self._accept(fact, after)
+        if type(fact) is f.Blocked and job.key is None:
+            raise InternalError(f"job {job.id} has no key, and cannot be blocked by one")
         if self._picture is not None:
             self._picture.keep(job)
         self._change(job, fact, after)

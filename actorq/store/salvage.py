@@ -19,9 +19,9 @@ from typing import Final
 from zlib import crc32
 
 from actorq.core import facts as f
-from actorq.core.job import Job, JobState
-from actorq.core.ledger import Ledger
-from actorq.core.lifecycle import TRANSITIONS
+from actorq.core.job import Failure, Job, JobState, Reason
+from actorq.core.ledger import QUEUE, Ledger
+from actorq.core.lifecycle import TRANSITIONS, next_state
 from actorq.errors import StoreCorrupt
 from actorq.store.files import Entry, Files, MediumError
 from actorq.store.journal import MARK, read_mark
@@ -100,6 +100,7 @@ def keep_what_can_be_read(files: Files) -> Recovered:
             _miss(entry.name, next_first - 1, ledger, report)
     if ledger.n < mark < N_LIMIT:
         _miss(journal[-1].name if journal else MARK, mark, ledger, report)
+    _unblock(ledger)
     numbers = (n_of(entry.name) for entry in snapshots(entries))
     ledger.n = 1 + max([ledger.n, *(n for n in numbers if n < N_LIMIT)])
     if report.missing:  # an end may be among what is gone, so whatever has not ended may have, and runs again
@@ -207,8 +208,30 @@ def _keep(ledger: Ledger, fact: f.Fact, entry: Entry, report: Report) -> None:
     n = fact.n  # the steps on the way are numbered anew, and the fact is one of them
     if n > ledger.n + 1:
         _miss(entry.name, n - 1, ledger, report)
-    job = ledger.jobs.get(fact.job_id)
-    way = _way_to(job, fact)
+    fact.at = max(fact.at, ledger.now)
+    if isinstance(fact, f.QueueFact):
+        if _can_happen(ledger, fact):
+            ledger.apply(fact)
+    else:
+        _keep_of_job(ledger, fact, report)
+    ledger.n = n
+    report.replayed += 1
+
+
+def _can_happen(ledger: Ledger, fact: f.QueueFact) -> bool:
+    """Tell whether the fact ends a pause that is known, or begins one."""
+    match fact:
+        case f.QueueResumed():
+            return QUEUE in ledger.pauses
+        case f.GroupResumed(group=group):
+            return group in ledger.pauses
+        case _:
+            return True
+
+
+def _keep_of_job(ledger: Ledger, fact: f.Fact, report: Report) -> None:
+    n = fact.n
+    way = _way_to(ledger.jobs.get(fact.job_id), fact)
     is_as_it_was = way == [fact]
     for step in way:
         if isinstance(step, f.Submitted):
@@ -217,11 +240,8 @@ def _keep(ledger: Ledger, fact: f.Fact, entry: Entry, report: Report) -> None:
                 step.seq = ledger.seq + 1
             ledger.removed += step.seq - 1 - ledger.seq  # those between are lost
             ledger.seq = step.seq - 1
-        step.at = max(step.at, ledger.now)
         step.n = ledger.n + 1
         ledger.apply(step)
-    ledger.n = n
-    report.replayed += 1
     if not is_as_it_was and fact.job_id not in report.doubtful:
         report.doubtful.append(fact.job_id)
 
@@ -234,22 +254,69 @@ def _miss(name: str, upto: int, ledger: Ledger, report: Report) -> None:
 
 
 def _way_to(job: Job | None, fact: f.Fact) -> list[f.Fact]:
-    """Return the facts that lead to this one, and itself; none if there is no way."""
+    """Return the facts that lead to this one, and itself, as far as there is a way."""
+    kind = type(fact)
     state = None if job is None else job.state
-    if (state, type(fact)) in TRANSITIONS:
+    if (state, kind) in TRANSITIONS and (job is None or _is_credible(job, fact)):
         return [fact]
-    if job is None or state is None or state.is_final:
+    if job is None or job.state.is_final or kind is f.Submitted or not _is_credible(job, fact):
         return []
-    if isinstance(fact, f.Removed):
-        return [f.Dropped(fact.at, fact.job_id)]  # it had ended
+    if kind in (f.Removed, f.Requeued):
+        return _end_before(job, fact)
     way: list[f.Fact] = []
-    if state is JobState.SCHEDULED:
-        way.append(f.BecameDue(fact.at, fact.job_id))
-        state = JobState.QUEUED
-    if (state, type(fact)) not in TRANSITIONS and state is JobState.QUEUED:
-        way.append(f.Started(fact.at, fact.job_id, job.attempt + 1, job.claim + 1, 0))
-        state = JobState.RUNNING
-    return [*way, fact] if (state, type(fact)) in TRANSITIONS else []
+    while (state, kind) not in TRANSITIONS:
+        step = _step(job, state, kind, fact.at)
+        if step is None:
+            return way
+        way.append(step)
+        state = next_state(state, step)
+    return [*way, fact]
+
+
+def _end_before(job: Job, fact: f.Fact) -> list[f.Fact]:
+    """Return the end that there must have been, and the fact that needs it."""
+    if isinstance(fact, f.Removed):
+        return [f.Dropped(fact.at, job.id)]
+    failure = Failure(Reason.ERROR, "Lost", "how it ended is lost", attempt=job.attempt, at=fact.at)
+    return [f.Failed(fact.at, job.id, failure), fact]
+
+
+def _is_credible(job: Job, fact: f.Fact) -> bool:
+    """Tell whether the fact fits what never changes in a job, or only grows."""
+    match fact:
+        case f.Blocked():
+            return job.key is not None
+        case f.Started(claim=claim):
+            return job.claim < claim < N_LIMIT
+        case _:
+            return True
+
+
+def _step(job: Job, state: JobState | None, kind: type[f.Fact], at: float) -> f.Fact | None:
+    """Return what must have happened to a job in this state before the fact; None: it is where that leads to."""
+    match state:
+        case JobState.PAUSED:
+            return None if kind is f.Paused else f.Resumed(at, job.id, job.due_at)
+        case JobState.RUNNING:
+            return f.Interrupted(at, job.id, at)
+        case _ if kind is f.Resumed:
+            return f.Paused(at, job.id)
+        case JobState.SCHEDULED:
+            return f.BecameDue(at, job.id)
+        case _:
+            is_there = kind in (f.BecameDue, f.Promoted, f.Unblocked, f.Unparked)
+            return None if is_there else f.Started(at, job.id, job.attempt + 1, job.claim + 1, 0)
+
+
+def _unblock(ledger: Ledger) -> None:
+    """Let the first that waits for its key go on, where nobody is left who could let it."""
+    n = ledger.n
+    stuck = ledger.blocked.keys() - ledger.running_keys.keys() - ledger.queued_keys.keys()
+    for key in sorted(stuck):
+        step = f.Unblocked(ledger.now, next(iter(ledger.blocked[key])))
+        step.n = ledger.n + 1
+        ledger.apply(step)
+    ledger.n = n
 
 
 # -- the way back ------------------------------------------------------------------------------------

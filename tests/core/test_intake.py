@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
-from actorq.config import Retention
+from actorq.config import Retention, Settings
 from actorq.core import commands as c
 from actorq.core import facts as f
-from actorq.core.job import HoldReason, JobOptions, JobState, Reason
-from actorq.errors import DuplicateJob, QueueFull
+from actorq.core.job import HoldReason, Job, JobOptions, JobState, Reason
+from actorq.core.ledger import Ledger
+from actorq.core.machine import Machine
+from actorq.core.picture import Totals
+from actorq.errors import DuplicateJob, InternalError, QueueFull
 
 from .house import NO_JITTER, House, names
 
@@ -416,3 +419,41 @@ def test_a_dead_job_that_blocks_another_leaves_its_letter_and_lets_that_go_on() 
     assert names(house.last)[:3] == ["DeadLettered", "Unblocked", "Submitted"]
     assert house.job("first").dead_letter_job_id is not None
     assert "a" in house.running()
+
+
+def test_a_newcomer_that_is_withdrawn_gives_back_the_place_it_took() -> None:
+    house = House(workers=1)
+    house.submit("busy")
+    for job_id in ("a", "b", "c"):
+        house.submit_keyed(job_id, on_conflict="replace")
+    house.ask(c.Withdraw(("b", "c", "nobody")))
+    assert house.states() == {"busy": "running", "a": "queued"}
+    house.ask(c.Withdraw(("a",)))
+    assert house.states() == {"busy": "running"}
+
+
+def test_what_was_cancelled_by_somebody_stays_so_when_a_newcomer_is_withdrawn() -> None:
+    house = House(workers=1)
+    house.submit("busy")
+    house.submit_keyed("a")
+    house.ask(c.Cancel("a"))
+    house.submit_keyed("b", on_conflict="replace")
+    house.ask(c.Withdraw(("b",)))
+    assert house.states() == {"busy": "running", "a": "cancelled"}
+
+
+def test_a_job_that_nothing_blocks_any_more_goes_on_after_a_start() -> None:
+    job = Job("a", 1, "mail", b"[]", JobOptions(), JobState.SCHEDULED, 1.0, 1.0, key="k", hold_reason=HoldReason.KEY)
+    machine = Machine(Settings(), Ledger(Totals(now=2.0, seq=1), [job]))
+    machine.step([c.Register(("mail",)), c.Recover()], 3.0)
+    assert machine.ledger.jobs["a"].state is JobState.RUNNING
+
+
+def test_a_job_without_a_key_cannot_be_blocked() -> None:
+    house = House(workers=1)
+    house.submit("busy")
+    house.submit("a")
+    fact = f.Blocked(house.machine.ledger.now, "a")
+    fact.n = house.machine.ledger.n + 1
+    with pytest.raises(InternalError, match="has no key"):
+        house.machine.ledger.apply(fact)

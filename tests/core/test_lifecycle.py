@@ -22,7 +22,7 @@ STORED = [state for state in JobState if state is not JobState.CREATED]
 def fact_of(kind: type[Fact], due_at: float = NOW) -> Fact:
     """Return a fact of this kind about job ``j``."""
     fields: dict[type[Fact], tuple[Any, ...]] = {
-        f.Submitted: (due_at, 1, "mail", b"[]", JobOptions()),
+        f.Submitted: (due_at, 1, "mail", b"[]", JobOptions(), False, "k"),
         f.Started: (1, 1, 1),
         f.Progressed: (NO_PROGRESS,),
         f.Extended: (2.0,),

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
+from math import inf
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -179,6 +180,7 @@ class Reader:
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.n, self.states, self.payloads, self.results = 0, dict[str, str](), dict[str, Any](), dict[str, Any]()
+        self.pauses = dict[str, float | None]()
         snapshots = sorted(name for name in files if re.fullmatch(r"snap-\d{20}\.jsonl", name))
         segments = sorted(name for name in files if re.fullmatch(r"wal-\d{20}\.jsonl", name))
         if snapshots:
@@ -218,7 +220,7 @@ class Reader:
         for job in jobs:
             self.states[job["id"]], self.payloads[job["id"]] = job["state"], job.get("payload")
             self.results[job["id"]] = job.get("result")
-        self.n = header["n"]
+        self.n, self.pauses = header["n"], header.get("pauses", {})
 
     def read_segment(self, first: int, data: bytes, proven: int) -> None:
         top, *lines = data.split(b"\n")
@@ -279,6 +281,7 @@ class Reader:
     def apply(self, fact: dict[str, Any]) -> None:
         then = FACTS[fact["t"]][1]
         if then == "–":
+            self.apply_to_queue(fact)
             return
         job_id = fact["id"]
         if then == "as it was" or (then.endswith("or paused") and self.states[job_id] == "paused"):
@@ -292,6 +295,13 @@ class Reader:
             self.results[job_id] = fact.get("result")
         if then == "gone":
             del self.states[job_id]
+
+    def apply_to_queue(self, fact: dict[str, Any]) -> None:
+        scope = fact.get("group", "")
+        if fact["t"].endswith("_paused"):
+            self.pauses[scope] = fact.get("until")
+        else:
+            del self.pauses[scope]
 
 
 def read_by_the_page(files: MemoryFiles) -> dict[str, str] | str:
@@ -335,6 +345,8 @@ async def written(*, has_snapshot: bool, is_closed: bool) -> MemoryFiles:
         await queue.edit(last.id, args=("return", "edited"), priority=2)
         await queue.pause((await work.using(delay=50).submit("paused")).id)
         await queue.resume_group("red")
+        await queue.pause_group("blue")
+        await queue.pause_group("green", until=4e9)
         await jobs[1].wait()
         if has_snapshot:
             await queue.snapshot()
@@ -346,6 +358,8 @@ async def written(*, has_snapshot: bool, is_closed: bool) -> MemoryFiles:
         )
         await (await work.using(timeout=3, retry=Retry(max_attempts=1)).submit("hang")).wait()
         await (await work.using(delay=100).submit("cancelled")).cancel("enough")
+        await queue.resume_group("blue")
+        await queue.pause_group("gray")
         await work.submit("hang", "x" * 100)
         found = files.copy()
         await queue.cancel((await work.submit("hang")).id)
@@ -366,6 +380,8 @@ async def test_what_a_queue_has_written_is_read_by_the_page_to_the_same_jobs(
     assert reader.n == ledger.n
     assert reader.states == {job.id: job.state.value for job in ledger.jobs.values()}
     assert len(set(reader.states.values())) >= 4
+    assert reader.pauses == {scope: None if until == inf else until for scope, until in ledger.pauses.items()}
+    assert reader.pauses.keys() == {"green", "gray"}
     for job in ledger.jobs.values():
         assert reader.payloads[job.id] == (json.loads(job.payload) if job.payload else None)
         assert reader.results[job.id] == (json.loads(job.result) if job.result else None)

@@ -5,9 +5,12 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from actorq.config import Retention, Settings
 from actorq.core import commands as c
 from actorq.core import facts as f
+from actorq.core.index import Query
 from actorq.core.job import Failure, JobOptions, Reason
 from actorq.core.ledger import Ledger
 from actorq.core.machine import Machine, replay
@@ -19,6 +22,8 @@ from actorq.store.snapshot import SnapshotWriter
 EPOCH = 1_700_000_000.25
 
 BAD = Failure(Reason.ERROR, "ValueError", "no")
+
+PATIENT = JobOptions(retry=Retry(max_attempts=2, delay=5.0, jitter=0.0))
 
 
 class Life:
@@ -32,7 +37,7 @@ class Life:
         self.now = EPOCH + self.machine.ledger.n
         self.journal = Journal(files, "mail", self.machine.ledger.n, boot="boot", wall=lambda: 1.0)
         self.journal.open()
-        self.do(c.Register(("mail",)), c.Recover())
+        self.do(c.Register(("mail",), {"mail": PATIENT}), c.Recover())
 
     def do(self, *commands: c.Command, sync: bool = True) -> list[f.Fact]:
         """Make a step; return its facts."""
@@ -58,10 +63,37 @@ class Life:
         return self.do(c.Fail(name, self.machine.ledger.jobs[name].claim, BAD), sync=sync)
 
 
-def new_job(name: str, *, delay: float = 0.0, payload: bytes = b"[[],{}]", ephemeral: bool = False) -> c.NewJob:
+def controlled(life: Life) -> Life:
+    """Let much be asked for: pauses, one with an end, keys and groups."""
+    life.submit("a", key="k", group="red")
+    life.submit("b", key="k")
+    life.submit("c", key="l", delay=20.0)
+    life.submit("d", delay=60.0, group="blue")
+    life.do(c.PauseAll("blue"), c.PauseAll("green", life.now + 90.0), c.Pause("c"), c.Pause("d"))
+    return life
+
+
+def new_job(
+    name: str,
+    *,
+    delay: float = 0.0,
+    payload: bytes = b"[[],{}]",
+    ephemeral: bool = False,
+    key: str | None = None,
+    on_conflict: c.OnConflict = "keep_last",
+    **options: Any,
+) -> c.NewJob:
     """Return a job to submit."""
-    options = JobOptions(retry=Retry(max_attempts=2, delay=5.0, jitter=0.0))
-    return c.NewJob(name, "mail", b"" if ephemeral else payload, options, delay, ephemeral=ephemeral)
+    return c.NewJob(
+        name,
+        "mail",
+        b"" if ephemeral else payload,
+        evolve(PATIENT, **options),
+        delay,
+        ephemeral=ephemeral,
+        key=key,
+        on_conflict=on_conflict,
+    )
 
 
 def ledger_of(facts: list[f.Fact]) -> Ledger:
@@ -72,7 +104,22 @@ def ledger_of(facts: list[f.Fact]) -> Ledger:
 def state_of(ledger: Ledger) -> Any:
     """Return all that a ledger is, to be compared."""
     jobs = [copy(job) for job in ledger.jobs.values()]
-    return ledger.n, ledger.now, ledger.seq, ledger.removed, sorted(jobs, key=lambda job: job.seq)
+    totals = ledger.n, ledger.now, ledger.seq, ledger.removed, dict(ledger.pauses)
+    return totals, sorted(jobs, key=lambda job: job.seq), places_of(ledger)
+
+
+def places_of(ledger: Ledger) -> Any:
+    """Return where its jobs stand, to be compared: what is derived from them."""
+    shelves = (ledger.parked, ledger.blocked, ledger.queued_keys, ledger.running_groups, ledger.keys)
+    heaps = (ledger.ready, ledger.delayed, ledger.limits, ledger.pause_ends)
+    return (
+        [{shelf: set(jobs) for shelf, jobs in of_kind.items()} for of_kind in shelves],
+        [sorted(heap.entries()) for heap in heaps],
+        [set(ledger.paused), set(ledger.running)],
+        {key: job.id for key, job in ledger.running_keys.items()},
+        {state: set(jobs) for state, jobs in ledger.finished.items()},
+        sorted((term, ledger.index.count(Query(((term,),)))) for term in ledger.index.terms()),
+    )
 
 
 def contents(files: Any) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from actorq.core import commands as c
 from actorq.errors import StoreCorrupt, StoreError
 from actorq.store import compaction as module
 from actorq.store.compaction import REFUSED, compact
@@ -16,7 +17,7 @@ from actorq.store.segment import segment_name
 from actorq.store.snapshot import put_in_place
 from actorq.testing import Died, Fault, FaultyFiles, MemoryFiles
 
-from .lives import Life, contents, make_odd, state_of
+from .lives import Life, contents, controlled, make_odd, state_of
 
 FIRST = segment_name(1)
 
@@ -37,6 +38,7 @@ def live(files: Any) -> Life:
     life.journal.rotate()
     life.submit("d", ephemeral=True)
     life.finish("a")
+    life.do(c.PauseAll("red"), c.PauseAll(until=life.now + 90.0))
     life.journal.rotate()
     return life
 
@@ -60,6 +62,19 @@ def test_what_is_made_is_the_ledger(files: Any) -> None:
         if one != name:
             files.unlink(one)
     assert state_of(recover(files).ledger) == was
+
+
+def test_pauses_keys_and_groups_are_in_what_is_made(files: Any) -> None:
+    life = controlled(Life(files))
+    life.journal.rotate()
+    name, _ = compact(files, life.journal.synced, "mail", rest)
+    put_in_place(files, name)
+    for one in files.names():
+        if one != name:
+            files.unlink(one)
+    ledger = recover(files).ledger
+    assert state_of(ledger) == state_of(life.machine.ledger)
+    assert len(ledger.pauses) == 2
 
 
 def test_the_next_one_is_made_of_the_last_one_and_the_journal_since(files: Any) -> None:

@@ -18,6 +18,7 @@ import orjson
 import pytest
 from attrs import frozen
 
+from actorq.core import commands as c
 from actorq.core.job import JobState
 from actorq.core.ledger import Ledger
 from actorq.errors import StoreCorrupt, StoreTooNew
@@ -29,7 +30,7 @@ from actorq.store.salvage import salvage
 from actorq.store.snapshot import SnapshotWriter
 from actorq.testing import MemoryFiles
 
-from .lives import Life, contents, ledger_of, restore, state_of
+from .lives import Life, contents, ledger_of, photograph, restore, state_of
 
 EVERY = int(os.environ.get("ACTORQ_DAMAGE_EVERY", "61"))
 """Of so many refused directories one is salvaged; a prime, so that it is another bit each time."""
@@ -130,7 +131,23 @@ def photographed() -> Known:
     return known(files, life)
 
 
-MAKERS: list[Callable[[], Known]] = [synced, batched, rotated, photographed]
+def controlled() -> Known:
+    """Keys, groups and pauses, a snapshot that knows of some, and the journal with more."""
+    files = MemoryFiles()
+    life = Life(files)
+    life.do(c.PauseAll("red"), c.SetGroup("blue", 1))
+    life.submit("a", "b", key="k")
+    life.submit("c", group="red")
+    photograph(life)
+    life.do(c.Pause("b"), c.PauseAll(until=life.now + 5.0), c.Edit("c", None, {"group": "blue"}, 2.0))
+    life.do(c.Resume("b"), c.ResumeAll())
+    life.finish("a")
+    life.do(c.Promote("c"), c.ResumeAll("red"), c.Rerun("a", 1.0))
+    files.unlink(MARK)
+    return known(files, life)
+
+
+MAKERS: list[Callable[[], Known]] = [synced, batched, rotated, photographed, controlled]
 
 
 # ── what one accident can do ─────────────────────────────────────────────────────────────────────
@@ -319,6 +336,11 @@ NONSENSE: list[dict[str, Any]] = [
     {"facts": [{"t": "started", "id": "a", "attempt": 0, "claim": 0, "worker": 0}]},
     {"facts": [{"t": "parked", "id": "a", "failure": {"reason": "timeout", "type": ""}}]},
     {"facts": [{"t": "retry_scheduled", "id": "a", "due_at": None, "failure": {"reason": "error", "type": ""}}]},
+    {"facts": [{"t": "edited", "id": "a"}]}, {"facts": [{"t": "edited", "id": "a", "due_at": 1, "options": []}]},
+    {"facts": [{"t": "resumed", "id": "a"}]}, {"facts": [{"t": "group_paused"}]}, {"facts": [{"t": "group_resumed"}]},
+    {"facts": [{"t": "group_paused", "group": ""}]}, {"facts": [{"t": "queue_paused", "until": "later"}]},
+    {"facts": [{"t": "group_resumed", "group": "nobody's"}]}, {"facts": [{"t": "deduplicated", "id": "nobody"}]},
+    {"facts": [{"t": "resumed", "id": "nobody", "due_at": 1}]},
 ]  # fmt: skip
 """What is put into a line; none of it can ever have been."""
 
@@ -345,6 +367,11 @@ STRANGE: list[dict[str, Any]] = [
     {"facts": [{"t": "submitted", "id": "new", "seq": 2, "task": "", "payload": 1, "due_at": 1e308}]},
     {"facts": [{"t": "dropped", "id": "a"}, {"t": "dropped", "id": "b"}]}, {"facts": [{"t": "requeued", "id": "a"}]},
     {"facts": [{"t": "started", "id": "c", "attempt": 2**63, "claim": 2**63, "worker": 2**63}]},
+    {"facts": [{"t": "paused", "id": "a"}, {"t": "resumed", "id": "a", "due_at": 1e308}]},
+    {"facts": [{"t": "queue_paused", "until": -1e308}, {"t": "group_paused", "group": "red", "until": 1e308}]},
+    {"facts": [{"t": "blocked", "id": "a"}, {"t": "blocked", "id": "c"}]}, {"facts": [{"t": "unblocked", "id": "c"}]},
+    {"facts": [{"t": "edited", "id": "a", "due_at": 1e308, "payload": 1, "options": {"group": "red"}}]},
+    {"facts": [{"t": "promoted", "id": "a"}, {"t": "deduplicated", "id": "a"}]},
 ]  # fmt: skip
 """What could have been, under circumstances, and was not: no checksum can tell."""
 

@@ -85,6 +85,14 @@ def test_each_life_begins_a_segment_of_its_own(disk: MemoryFiles, journal: Journ
     assert found(disk) == [1, 2]
 
 
+def test_the_disk_is_not_asked_again_to_sync_what_is_synced(journal: Journal, faulty: FaultyFiles) -> None:
+    journal.append([[fact(1)]])
+    journal.sync()
+    before = len(faulty.log)
+    journal.sync()
+    assert asked(faulty, before) == []
+
+
 def test_a_segment_that_is_there_already_is_not_written_to(disk: MemoryFiles, journal: Journal) -> None:
     with pytest.raises(StoreError):
         start(disk)

@@ -228,6 +228,14 @@ def fact(**changes: Any) -> dict[str, Any]:
             {"facts": [{"t": "parked", "id": "j", "failure": {"reason": "error", "type": "E"}}]},
             "failure reason is none",
         ),
+        ({"facts": [{"t": "edited", "id": "j"}]}, "due_at is missing"),
+        ({"facts": [{"t": "edited", "id": "j", "due_at": 1.5, "options": []}]}, "options is not an object"),
+        ({"facts": [{"t": "resumed", "id": "j"}]}, "due_at is missing"),
+        ({"facts": [{"t": "paused"}]}, "id is missing"),
+        ({"facts": [{"t": "queue_paused", "until": "later"}]}, "until is not a number"),
+        ({"facts": [{"t": "group_paused"}]}, "group is missing"),
+        ({"facts": [{"t": "group_paused", "group": ""}]}, "group is no name of a group"),
+        ({"facts": [{"t": "group_resumed", "group": 5}]}, "group is not a text"),
         ({"t": "note", "must": True}, "the line must be understood"),
         ({"t": "end", "n": "5"}, "n is not a whole number"),
         ({"t": "end", "n": "gone"}, "n is missing"),
@@ -244,6 +252,26 @@ def test_only_an_ephemeral_job_has_no_payload() -> None:
     (submitted,) = said(facts=[fact(payload="gone", ephemeral=True)]).facts
     assert submitted.ephemeral
     assert submitted.payload == b""
+
+
+def test_a_job_that_was_queued_again_without_a_time_may_run_at_once_as_in_version_1() -> None:
+    (requeued,) = said(facts=[{"t": "requeued", "id": "j"}]).facts
+    assert (type(requeued), requeued.due_at) == (f.Requeued, 1.5)
+
+
+def test_a_fact_about_the_queue_or_a_group_names_no_job() -> None:
+    facts = numbered(f.QueuePaused(1.5), f.GroupPaused(1.5, "red", 2.5), f.GroupResumed(1.5, "red"))
+    (line,) = FactEncoder(SALT).encode(facts, 0)
+    assert line[:-17] == (
+        b'{"n":1,"d":0,"at":1.5,"facts":['
+        b'{"t":"queue_paused"},{"t":"group_paused","group":"red","until":2.5},{"t":"group_resumed","group":"red"}]'
+    )
+
+
+def test_options_that_were_edited_to_their_defaults_are_not_options_that_were_not_edited() -> None:
+    facts = numbered(f.Edited(1.5, "j", 1.5, None, JobOptions()), f.Edited(1.5, "j", 1.5))
+    (line,) = FactEncoder(SALT).encode(facts, 0)
+    assert [fact.options for fact in decode(line).facts] == [JobOptions(), None]
 
 
 def test_what_is_not_known_is_passed_over_unless_it_must_be_understood() -> None:

@@ -2,6 +2,8 @@
 
 import gc
 from collections.abc import Callable
+from copy import copy
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import orjson
 import pytest
 
 from actorq.core import commands as c
-from actorq.core.job import Failure, Job, JobOptions, JobState, Reason
+from actorq.core.job import Failure, HoldReason, Job, JobOptions, JobState, Reason
 from actorq.core.ledger import Ledger
 from actorq.core.retry import Retry
 from actorq.errors import StoreCorrupt, StoreError, StoreTooNew
@@ -21,7 +23,7 @@ from actorq.store.recovery import recover
 from actorq.store.segment import segment_name
 from actorq.testing import Fault, FaultyFiles, MemoryFiles
 
-from .lives import BAD, EPOCH, Life, contents, ledger_of, make_odd, photograph, state_of
+from .lives import BAD, EPOCH, Life, contents, controlled, ledger_of, make_odd, photograph, state_of
 
 FORMATS = Path(__file__).parent / "formats"
 
@@ -200,6 +202,83 @@ def test_a_directory_that_fails_is_an_error(files: Any, kind: str) -> None:
         recover(faulty)
 
 
+# ── what is paused, and what is derived ──────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("when", ["never", "before", "between", "behind"])
+def test_pauses_keys_and_groups_are_what_they_were_by_snapshot_journal_and_both(files: Any, when: str) -> None:
+    life = Life(files)
+    if when == "before":
+        photograph(life)
+    controlled(life)
+    if when == "between":
+        photograph(life)
+    life.do(c.PauseAll(until=life.now + 30.0), c.ResumeAll("blue"), c.Resume("d"))
+    life.finish("a")
+    if when == "behind":
+        photograph(life)
+    ledger = life.machine.ledger
+    assert ledger.pauses.keys() == {"", "green"}
+    assert set(ledger.paused) == {"c"}
+    assert state_of(recover(files).ledger) == state_of(ledger)
+
+
+def test_a_pause_ends_in_the_next_life_when_it_would_have_ended(files: Any) -> None:
+    life = Life(files)
+    life.do(c.PauseAll(until=life.now + 50.0), c.PauseAll("red"))
+    life.submit("a")
+    photograph(life)
+    second = Life(files, recover(files).ledger)
+    assert second.machine.ledger.jobs["a"].state is JobState.QUEUED
+    second.now += 60.0
+    second.do()
+    assert second.machine.ledger.jobs["a"].state is JobState.RUNNING
+    assert second.machine.ledger.pauses == {"red": inf}
+
+
+def test_a_paused_job_keeps_all_that_it_had_over_starts(files: Any) -> None:
+    life = controlled(Life(files))
+    before = copy(life.machine.ledger.jobs["d"])
+    photograph(life)
+    second = Life(files, recover(files).ledger)
+    assert second.machine.ledger.jobs["d"] == before
+    second.do(c.Resume("d"))
+    job = second.machine.ledger.jobs["d"]
+    assert (job.state, job.hold_reason, job.due_at) == (JobState.SCHEDULED, HoldReason.DELAY, before.due_at)
+
+
+def test_a_job_that_waits_for_its_key_goes_on_when_the_run_is_over_that_is_begun_again(files: Any) -> None:
+    life = controlled(Life(files))
+    assert set(life.machine.ledger.blocked["mail", "k"]) == {"b"}
+    second = Life(files, recover(files).ledger)
+    jobs = second.machine.ledger.jobs
+    assert [jobs[name].state for name in "ab"].count(JobState.RUNNING) == 1
+    running = next(name for name in "ab" if jobs[name].state is JobState.RUNNING)
+    second.finish(running)
+    other = jobs["b" if running == "a" else "a"]
+    assert other.state is JobState.RUNNING
+
+
+def test_of_two_running_jobs_with_one_key_each_is_interrupted_and_one_waits_for_the_other(
+    files: Any, write: Any, make_job: Callable[..., Job]
+) -> None:
+    how = {"task": "mail", "key": "k", "options": JobOptions(group="red"), "attempt": 1, "claim": 1}
+    running = how | {"state": JobState.RUNNING, "started_at": EPOCH}
+    blocked = how | {"state": JobState.SCHEDULED, "hold_reason": HoldReason.KEY}
+    write(files, 3, [make_job(1, **running), make_job(2, **running), make_job(3, **blocked)])
+    life = Life(files, recover(files).ledger)
+    ledger = life.machine.ledger
+    assert [ledger.jobs[f"job-{n}"].interruptions for n in (1, 2, 3)] == [1, 1, 0]
+    ended = []
+    while ledger.running:
+        assert state_of(recover(files.copy()).ledger) == state_of(ledger)
+        (name,) = ledger.running
+        ended.append(name)
+        life.finish(name)
+    assert sorted(ended) == ["job-1", "job-2", "job-3"]
+    assert (ledger.running_keys, ledger.running_groups, ledger.blocked) == ({}, {}, {})
+
+
 # ── a torn tail ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -328,6 +407,9 @@ def test_a_snapshot_that_vanished_is_refused_if_the_witness_has_seen_further(two
         ('"seq":1', '"seq":2', "does not accept a job in turn"),
         ('"at":1700000002.25', '"at":1', "cannot follow"),
         ('"id":"b"', '"id":"a"', "it tells what cannot have happened: Submitted"),
+        ('"t":"submitted","id":"b"', '"t":"queue_resumed"', "what is not paused cannot be resumed"),
+        ('"t":"submitted"', '"t":"group_resumed","group":"red"', "what is not paused cannot be resumed"),
+        ('"t":"submitted","id":"b"', '"t":"deduplicated","id":"b"', "it tells what cannot have happened: Deduplicated"),
     ],
 )
 def test_facts_that_cannot_have_happened_are_refused(files: Any, forge: Any, old: str, new: str, why: str) -> None:

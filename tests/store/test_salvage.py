@@ -2,25 +2,32 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from attrs import fields
 
 from actorq.core import commands as c
-from actorq.core.job import Job, JobState
+from actorq.core import facts as f
+from actorq.core.job import Failure, HoldReason, Job, JobOptions, JobState, Progress, Reason
+from actorq.core.ledger import Ledger
+from actorq.core.lifecycle import BY_DUE_TIME, TRANSITIONS
+from actorq.core.picture import Totals
+from actorq.core.retry import Retry
 from actorq.errors import StoreCorrupt, StoreError, StoreTooNew
 from actorq.store import salvage as module
-from actorq.store.files import DiskFiles
+from actorq.store.files import DiskFiles, Entry
 from actorq.store.journal import MARK, Journal
 from actorq.store.journal_codec import encode_mark
-from actorq.store.recovery import Recovered, recover
+from actorq.store.recovery import Recovered, Report, recover
 from actorq.store.salvage import keep_what_can_be_read, salvage
 from actorq.store.segment import segment_name
 from actorq.testing import Died, Fault, FaultyFiles, MemoryFiles
 
-from .lives import Life, contents, make_odd, photograph, restore, state_of
+from .lives import EPOCH, Life, contents, make_odd, photograph, restore, state_of
 
 FIRST = segment_name(1)
 
@@ -320,6 +327,211 @@ def test_lines_that_changed_their_places_are_brought_into_order(files: Any, life
     assert list(found.ledger.jobs) == ["a", "b", "c"]
     assert found.report.missing == []
     assert "fact" in str(found.report), "what strict recovery stumbled over is told"
+
+
+# ── what has been asked of jobs, of groups and of the queue ──────────────────────────────────────
+
+
+SAMPLES: dict[str, Any] = {
+    "due_at": EPOCH + 9.0, "seq": 2, "task": "mail", "payload": b"[]", "options": JobOptions(group="red"),
+    "attempt": 2, "claim": 2, "worker": 1, "progress": Progress(0.5), "level": "info", "message": "", "data": b"",
+    "failure": Failure(Reason.NO_TASK, "E"), "result": b"1", "seconds": 1.0,
+}  # fmt: skip
+
+KINDS = sorted({kind for _, kind in TRANSITIONS}, key=lambda kind: kind.__name__)
+
+GONE = (f.Removed, f.Dropped)
+
+
+def kept(job: Job, kind: type[f.Fact]) -> Job | None:
+    """Return what becomes of the job if facts 6 to 8 are lost, and 9 is of this kind."""
+    ledger = Ledger(Totals(5, EPOCH + 1.0, 1, 0), [job])
+    fact = kind(EPOCH, job.id, **{one.name: SAMPLES[one.name] for one in fields(kind) if one.name in SAMPLES})
+    fact.n = 9
+    module._keep(ledger, fact, Entry(FIRST, True), Report(""))
+    assert ledger.n == 9
+    return ledger.jobs.get(job.id)
+
+
+@pytest.fixture(params=[-5.0, 500.0])
+def make_started(request: pytest.FixtureRequest, make_job: Callable[..., Job]) -> Callable[..., Job]:
+    """Make a job in any state, due or not."""
+    due_at = EPOCH + request.param
+
+    def make(state: JobState, key: str | None = "k") -> Job:
+        return make_job(1, state=state, key=key, due_at=due_at, attempt=1, claim=1, started_at=EPOCH, ended_at=EPOCH)
+
+    return make
+
+
+LIVE = [state for state in JobState if not state.is_final and state is not JobState.CREATED]
+FINAL = [state for state in JobState if state.is_final]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in (f.Submitted, f.Deduplicated, *GONE)])
+@pytest.mark.parametrize("state", LIVE)
+def test_whatever_is_lost_before_a_fact_a_live_job_is_then_where_that_leads(
+    make_started: Callable[..., Job], kind: type[f.Fact], state: JobState
+) -> None:
+    job = kept(make_started(state), kind)
+    targets = {start: target for (start, one), target in TRANSITIONS.items() if one is kind}
+    allowed = {targets.get(state, BY_DUE_TIME), *(targets.values() if state not in targets else ())}
+    if BY_DUE_TIME in allowed:
+        allowed |= {JobState.SCHEDULED, JobState.QUEUED}
+    assert job is not None
+    assert job.state in allowed
+
+
+@pytest.mark.parametrize("state", [*LIVE, *FINAL])
+def test_whatever_is_lost_before_it_goes_a_job_that_is_gone_is_gone(
+    make_started: Callable[..., Job], state: JobState
+) -> None:
+    for kind in GONE:
+        assert kept(make_started(state), kind) is None
+
+
+@pytest.mark.parametrize("state", [*LIVE, *FINAL])
+def test_a_job_is_not_accepted_a_second_time_and_nothing_happens_to_what_is_asked_for_again(
+    make_started: Callable[..., Job], state: JobState
+) -> None:
+    for kind in (f.Submitted, f.Deduplicated):
+        assert kept(make_started(state), kind) == make_started(state)
+
+
+@pytest.mark.parametrize("state", FINAL)
+def test_a_job_that_ended_stays_so_if_it_is_not_known_that_it_was_run_anew(
+    make_started: Callable[..., Job], state: JobState
+) -> None:
+    for kind in KINDS:
+        if (state, kind) not in TRANSITIONS:
+            assert kept(make_started(state), kind) == make_started(state)
+
+
+@pytest.mark.parametrize("state", LIVE)
+def test_a_job_without_a_key_is_held_up_by_nothing(make_started: Callable[..., Job], state: JobState) -> None:
+    assert kept(make_started(state, None), f.Blocked) == make_started(state, None)
+
+
+@pytest.mark.parametrize("claim", [0, 1, 2**62, 2**63])
+def test_a_run_whose_number_does_not_grow_or_leaves_no_room_is_not_believed(
+    make_started: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, claim: int
+) -> None:
+    monkeypatch.setitem(SAMPLES, "claim", claim)
+    for state in LIVE:
+        assert kept(make_started(state), f.Started) == make_started(state)
+
+
+def test_a_job_that_was_edited_after_its_run_was_lost_is_the_edited_one(files: Any, life: Life) -> None:
+    life.submit("a")
+    life.fail("a")
+    life.do(c.Edit("a", b"[[1],{}]", {"priority": 4}, 60.0))
+    spoil(files, FIRST, 2)
+    job = saved(files).ledger.jobs["a"]
+    assert (job.payload, job.options.priority, job.state) == (b"[[1],{}]", 4, JobState.SCHEDULED)
+    assert job.due_at == life.machine.ledger.jobs["a"].due_at
+
+
+def test_a_job_that_was_paused_after_what_was_lost_does_not_run(files: Any, life: Life) -> None:
+    life.submit("a")
+    life.fail("a")
+    life.do(c.Pause("a"))
+    spoil(files, FIRST, 2)
+    assert saved(files).ledger.jobs["a"].state is JobState.PAUSED
+
+
+def test_a_job_whose_pause_was_lost_waits_for_its_time(files: Any, life: Life) -> None:
+    life.submit("a", delay=60.0)
+    life.do(c.Pause("a"))
+    life.do(c.Resume("a"))
+    spoil(files, FIRST, 2)
+    job = saved(files).ledger.jobs["a"]
+    assert (job.state, job.hold_reason) == (JobState.SCHEDULED, HoldReason.DELAY)
+    assert job.due_at == life.machine.ledger.jobs["a"].due_at
+
+
+def test_a_job_that_started_is_known_to_have_been_resumed(files: Any, life: Life) -> None:
+    life.submit("a", delay=60.0)
+    life.do(c.Pause("a"))
+    life.do(c.Resume("a"))
+    life.do(c.Promote("a"))
+    life.finish("a")
+    spoil(files, FIRST, 3, b"")
+    job = saved(files).ledger.jobs["a"]
+    assert job.state is JobState.SUCCEEDED
+
+
+def test_a_job_whose_end_was_lost_before_it_was_run_anew_has_fresh_attempts(files: Any, life: Life) -> None:
+    life.submit("a", retry=Retry(max_attempts=1))
+    life.fail("a")
+    life.do(c.Rerun("a", 60.0))
+    spoil(files, FIRST, 2)
+    job = saved(files).ledger.jobs["a"]
+    assert (job.state, job.attempt, job.failure) == (JobState.SCHEDULED, 0, None)
+    assert job.due_at == life.machine.ledger.jobs["a"].due_at
+    (run,) = job.attempts
+    assert run.failure is not None
+    assert run.failure.message == "how it ended is lost"
+
+
+def test_pauses_are_kept_and_an_end_of_one_that_is_not_known_is_passed_over(files: Any, life: Life) -> None:
+    until = life.now + 500.0
+    life.do(c.PauseAll("red"))
+    life.do(c.PauseAll("blue"), c.PauseAll("green"))
+    life.do(c.PauseAll(until=until))
+    life.do(c.ResumeAll("red"), c.ResumeAll("green"))
+    spoil(files, FIRST, 1)
+    found = saved(files)
+    assert found.ledger.pauses == {"blue": inf, "": until}
+    assert found.report.doubtful == []
+
+
+def test_an_end_of_a_pause_of_the_queue_that_is_not_known_is_passed_over(files: Any, life: Life) -> None:
+    life.do(c.PauseAll())
+    life.do(c.ResumeAll())
+    life.do(c.PauseAll("red"))
+    spoil(files, FIRST, 1)
+    assert saved(files).ledger.pauses == {"red": inf}
+
+
+def test_a_job_waits_for_no_run_that_is_not_known(files: Any, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actorq.store.journal_codec.LINE_TARGET", 30)
+    life.submit("old", key="k")
+    life.finish("old")
+    life.submit("a", key="k")
+    life.submit("b", key="k")
+    life.do(c.Rerun("old", clone_id="c"))
+    life.finish("a")  # which lets b go on, in the next line
+    life.submit("z")
+    place = next(place for place, line in enumerate(lines(files)) if b'"unblocked"' in line)
+    spoil(files, FIRST, place)
+    spoil(files, FIRST, place + 1)
+    found = saved(files)
+    assert found.ledger.jobs["b"].state is JobState.QUEUED
+    assert found.ledger.jobs["c"].hold_reason is HoldReason.KEY, "one at a time"
+    again = Life(files, recover(files).ledger)
+    assert list(again.machine.ledger.running) == ["b"]
+    again.finish("b")
+    assert list(again.machine.ledger.running) == ["c"]
+
+
+def test_a_job_waits_for_a_run_that_is_known(files: Any, life: Life) -> None:
+    life.submit("a", key="k")
+    life.submit("b", key="k")
+    life.submit("y")
+    life.submit("z")
+    spoil(files, FIRST, 3)
+    assert saved(files).ledger.blocked.keys() == {("mail", "k")}
+
+
+def test_a_job_that_has_no_key_waits_for_none(files: Any, life: Life, forge: Any) -> None:
+    life.submit("a", delay=60.0)
+    life.submit("b")
+
+    def change(said: list[Any]) -> None:
+        said[2]["facts"] = [{"t": "blocked", "id": "a"}]
+
+    files.put(FIRST, forge(files.read(FIRST), change))
+    assert saved(files).ledger.jobs["a"].hold_reason is HoldReason.DELAY
 
 
 # ── the first line ───────────────────────────────────────────────────────────────────────────────

@@ -20,7 +20,7 @@ from actorq.errors import StoreCorrupt, StoreError, StoreFailed
 from actorq.store import recovery, snapshot
 from actorq.store.files import Files
 from actorq.store.journal import Journal
-from actorq.store.journal_codec import FactEncoder, encode_end, encode_mark
+from actorq.store.journal_codec import _WRITERS, FactEncoder, encode_end, encode_mark
 from actorq.store.segment import first_of, segments
 from actorq.store.snapshot import SnapshotWriter
 from actorq.store.snapshot_codec import Footer, encode_footer
@@ -55,7 +55,7 @@ def test_the_worlds_have_seen_what_they_are_there_for() -> None:
         "room again", "no room in the middle", "no room at a rotation", "no room for a new segment", "end: closed",
         "end: death", "end: failure", "end: not opened", "end: no room to open", "death at write", "death at sync",
         "death at create", "death at rename", "death at sync_directory", "death at settle", "death at blocks",
-        "death at unlink", "death at overwrite",
+        "death at unlink", "death at overwrite", *(kind.__name__ for kind in _WRITERS),
     } <= {*lived_in("fsync"), *lived_in("flush")}  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 import orjson
@@ -267,6 +268,14 @@ def test_a_job_without_a_field_that_it_must_have_is_damage(name: str) -> None:
         JobDecoder().decode(line)
 
 
+def test_a_job_that_waits_for_its_key_has_one() -> None:
+    line = line_of(evolve(FULL, state=JobState.SCHEDULED, hold_reason=HoldReason.KEY))
+    assert JobDecoder().decode(line).key == "k"
+    del line["key"]
+    with pytest.raises(Damage, match="key is missing, though the job waits for it"):
+        JobDecoder().decode(line)
+
+
 def test_only_an_ephemeral_job_has_no_payload() -> None:
     line = line_of(FULL)
     del line["payload"]
@@ -323,6 +332,12 @@ def test_a_header_comes_back_as_it_was() -> None:
     assert codec.decode_header(forged(colour="red")) == HEADER
 
 
+@given(st.dictionaries(texts, instants | st.just(inf), max_size=3))
+def test_what_is_paused_comes_back_as_it_was(pauses: dict[str, float]) -> None:
+    header = evolve(HEADER, pauses=tuple(pauses.items()))
+    assert codec.decode_header(codec.encode_header(header)[:-1]) == header
+
+
 @pytest.mark.parametrize("version", [4, 10**9])
 def test_a_later_version_is_told_apart_from_damage(version: int) -> None:
     with pytest.raises(NewerVersion) as caught:
@@ -341,6 +356,9 @@ def test_a_later_version_is_told_apart_from_damage(version: int) -> None:
         ({"n": "5"}, "n is not a whole number"),
         ({"queue": None}, "queue is not a text"),
         ({"salt": -1}, "salt is not a whole number"),
+        ({"pauses": []}, "pauses is not an object"),
+        ({"pauses": None}, "pauses is not an object"),
+        ({"pauses": {"red": "later"}}, "pauses is not a number"),
     ],
 )
 def test_a_header_that_says_nonsense_is_damage(changes: dict[str, Any], why: str) -> None:

@@ -32,6 +32,8 @@ from actorq.store.journal import Journal
 from actorq.store.recovery import recover
 from actorq.testing import Died, Fault, FaultyFiles, SimulatedDisk
 
+from .lives import state_of
+
 Mode = Literal["fsync", "flush"]
 
 SETTINGS = Settings(workers=3, max_pending=60, retention=Retention(age_s=40.0, count=6))
@@ -44,9 +46,18 @@ LIVES = 8
 OPTIONS = (
     JobOptions(retry=Retry(max_attempts=3, delay=2.0, jitter=0.0)),
     JobOptions(retry=Retry(max_attempts=1), dead_letter=True, tags={"a": ""}),
-    JobOptions(priority=3, expires=20.0),
+    JobOptions(priority=3, expires=20.0, group="red"),
+    JobOptions(group="blue", heartbeat_timeout=4.0, timeout=60.0),
+    JobOptions(retry=Retry(max_attempts=1), dead_letter="mail", group="red"),
     JobOptions(),
 )
+
+GROUPS = ("", "red", "blue")
+"""The whole queue, and the groups of jobs."""
+
+POLICIES: tuple[c.OnConflict, ...] = ("return_existing", "reject", "replace", "strict_body", "keep_last")
+
+REGISTER = c.Register(("mail",), {"mail": JobOptions(dead_letter="mail")})
 
 ERRORS = (
     *(("sync", "wal-*"),) * 3, ("sync", "*"), *(("write", "wal-*"),) * 3, ("write", "*"), ("create", "wal-*"),
@@ -67,7 +78,8 @@ MOMENTS = (
 
 VERBS = (
     *("submit",) * 6, *("submit_many",) * 2, *("finish",) * 6, *("fail",) * 3, "fail_for_good", "snooze", "park",
-    "progress", "log", "cancel", "cancel", "rerun", "register",
+    "progress", "log", "cancel", "cancel", "rerun", "register", "clone", "pause", "pause", *("resume",) * 3, "promote",
+    "edit", "edit", "remove", "pause_all", *("resume_all",) * 3, "set_group", "extend",
 )  # fmt: skip
 
 
@@ -187,6 +199,8 @@ class World:
             raise Lie("the totals are not those that were")
         if found.jobs != was.jobs:
             raise Lie("the jobs are not those that were")
+        if state_of(found) != state_of(was):
+            raise Lie("the jobs are the same, and do not stand where they stood, or what is paused is another")
         balance(found)
         self._judge_by_book(found)
         self.outlives_kill = self.outlives_cut = found.n
@@ -274,7 +288,7 @@ class Life:
         self.journal = opened
         self.is_full = not opened.has_reserve
         self.machine = Machine(SETTINGS, ledger)
-        self._step([c.Register(("mail",)), c.Recover()])
+        self._step([REGISTER, c.Recover()])
 
     def _close(self) -> None:
         self._write()
@@ -312,10 +326,10 @@ class Life:
         balance(machine.ledger)
         self._note(step.facts)
         submits = [
-            job.id
+            job_id
             for command, answer in zip(commands, step.answers, strict=True)
-            if isinstance(command, c.Submit) and answer is None
-            for job in command.jobs
+            if isinstance(command, c.Submit) and isinstance(answer, tuple)
+            for job_id in answer
         ]
         again = {fact.job_id for fact in step.facts if isinstance(fact, f.Requeued)}
         ended = tuple((job.id, job.state) for job in step.ended if job.id not in again)
@@ -324,6 +338,7 @@ class Life:
     def _note(self, facts: list[f.Fact]) -> None:
         """Keep account of what takes a promise back."""
         for fact in facts:
+            self.world.seen[type(fact).__name__] += 1
             if isinstance(fact, f.Removed | f.Dropped):
                 self.world.book.released.add(fact.job_id)
             elif isinstance(fact, f.Requeued):  # somebody asked for it
@@ -332,19 +347,52 @@ class Life:
                     promise.ended = tuple(end for end in promise.ended if end[0] != fact.job_id)
 
     def _command(self, verb: str) -> list[c.Command]:
-        random, ledger, jobs = self.random, self.machine.ledger, list(self.machine.ledger.jobs.values())
+        random, jobs = self.random, list(self.machine.ledger.jobs.values())
         match verb:
             case "submit" | "submit_many" if not self.is_full:
                 count = 1 if verb == "submit" else random.choice((2, 5, 12))
                 return [c.Submit(tuple(self._new_job() for _ in range(count)))]
-            case "cancel" if jobs:
-                return [c.Cancel(random.choice(jobs).id, "not wanted")]
-            case "rerun" if ended := [job for job in jobs if job.state.is_final]:
-                return [c.Rerun(random.choice(ended).id)]
             case "register":
                 return [c.Register(("later",))]
+            case "pause_all":
+                until = random.choice((None, self.world.now + 10.0))
+                return [c.PauseAll(random.choice(GROUPS), until, stop=random.random() < 0.5)]
+            case "resume_all":
+                return [c.ResumeAll(random.choice(GROUPS))]
+            case "set_group":
+                return [c.SetGroup(random.choice(GROUPS[1:]), random.choice((1, 2, None)))]
             case _:
-                pass
+                held = list(self.machine.ledger.paused.values())
+                job = random.choice(held if held and verb == "resume" else jobs) if jobs else None
+                asked = None if job is None else self._about(verb, job.id)
+                return self._report(verb) if asked is None else [asked]
+
+    def _about(self, verb: str, job_id: str) -> c.Command | None:
+        """Return what is asked of a job, fit or not."""
+        random = self.random
+        asked: dict[str, Callable[[], c.Command]] = {
+            "cancel": lambda: c.Cancel(job_id, "not wanted"),
+            "rerun": lambda: c.Rerun(job_id, random.choice((0.0, 5.0))),
+            "pause": lambda: c.Pause(job_id),
+            "resume": lambda: c.Resume(job_id),
+            "promote": lambda: c.Promote(job_id),
+            "edit": lambda: self._edit(job_id),
+            "remove": lambda: c.Remove(job_id),
+        }
+        if verb == "clone" and not self.is_full:
+            self.world.jobs += 1
+            return c.Rerun(job_id, clone_id=f"job-{self.world.jobs}")
+        return asked[verb]() if verb in asked else None
+
+    def _edit(self, job_id: str) -> c.Edit:
+        random = self.random
+        payload = random.choice((None, b'[["edited"],{}]'))
+        options = {"group": random.choice((None, "red", "blue")), "priority": random.randint(-1, 1)}
+        return c.Edit(job_id, payload, options, random.choice((None, 0.0, 6.0)))
+
+    def _report(self, verb: str) -> list[c.Command]:
+        """Return what a worker says of the job that it runs."""
+        random, ledger = self.random, self.machine.ledger
         running = [job for job in ledger.running.values() if self._is_begun(job.id)]
         if not running:
             return []
@@ -358,6 +406,7 @@ class Life:
             "park": lambda: c.Park(job.id, job.claim, Failure(Reason.BAD_PAYLOAD, "BadPayload")),
             "progress": lambda: c.ShowProgress(job.id, job.claim, value=random.random()),
             "log": lambda: c.Log(job.id, job.claim, "info", "y" * random.choice((1, 100)), b""),
+            "extend": lambda: c.Extend(job.id, job.claim, 3.0),
         }
         return [reports[verb]()] if verb in reports else []
 
@@ -372,7 +421,16 @@ class Life:
         payload = b"" if is_ephemeral else b'[["%s"],{}]' % (b"p" * random.choice((0, 3, 30, 150)))
         task = random.choice(("mail", "mail", "mail", "later"))
         delay = random.choice((0.0, 0.0, 2.0, 30.0))
-        return c.NewJob(f"job-{world.jobs}", task, payload, random.choice(OPTIONS), delay, ephemeral=is_ephemeral)
+        return c.NewJob(
+            f"job-{world.jobs}",
+            task,
+            payload,
+            random.choice(OPTIONS),
+            delay,
+            ephemeral=is_ephemeral,
+            key=random.choice((None, None, "k", "l")),
+            on_conflict=random.choice(POLICIES),
+        )
 
     # -- the writer's part -------------------------------------------------------------------------------
 
