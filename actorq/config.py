@@ -194,6 +194,9 @@ LET_GO_S: Final = 0.05
 EAGER_SUBMITS: Final = 100
 """Submits that find room at once before one of them lets the loop turn, and can be cancelled."""
 
+FEED_EAGER: Final = 250
+"""Facts that somebody who watches is shown, or is not concerned by, before he lets the loop turn."""
+
 FEED_BYTES: Final = 16 * 1024 * 1024
 """Bytes of payloads and results in the facts that the feed remembers."""
 
@@ -242,6 +245,15 @@ def name(option: str, value: object) -> str:
         raise InvalidOption(option, value, "wants a string")
     if not 0 < len(value) <= NAME_LIMIT:
         raise InvalidOption(option, value[:200], f"must have 1 to {NAME_LIMIT} characters")
+    return storable(option, value)
+
+
+def storable(option: str, value: str) -> str:
+    """Return ``value`` if UTF-8 can hold it; else raise InvalidOption: read again, it would be another name."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidOption(option, ascii(value)[:200], "holds half of a character") from None
     return value
 
 

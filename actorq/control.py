@@ -266,8 +266,14 @@ class Control(ABC):
         """
         if force and dry_run:
             return _outcome(await self._ask(which, lambda job_id, _: c.Cancel(job_id), dry_run=True, minds_ended=False))
+        was_there = isinstance(which, str) and self._supervisor.job(which) is not None
         first = self._end if force else None
-        return _outcome(await self._ask(which, lambda job_id, _: c.Remove(job_id), dry_run=dry_run, first=first))
+        try:
+            return _outcome(await self._ask(which, lambda job_id, _: c.Remove(job_id), dry_run=dry_run, first=first))
+        except JobNotFound:
+            if force and was_there:  # retention was faster
+                return None
+            raise
 
     # -- of the queue, and of groups --------------------------------------------------------------------
 

@@ -324,11 +324,12 @@ class JobQueue(Control):
         self.declarations += 1
         if self._house is not None:
             self._supervisor.tell(c.SetGroup(group, limit))
+            for task in self._tasks.values():
+                self._supervisor.tell(self._registration(task))
 
-    def defaults(self, group: str | None) -> TaskOptions:
-        """Return the options of the queue, and before those the options of the group."""
-        if group is None:
-            group = self._defaults.get("group")
+    def defaults(self, options: TaskOptions) -> TaskOptions:
+        """Return what holds where these options say nothing: the options of their group, and those of the queue."""
+        group = options.get("group", self._defaults.get("group"))
         if group not in self._groups:
             return self._defaults
         return {**self._defaults, **self._groups[group][1]}
@@ -395,13 +396,11 @@ class JobQueue(Control):
 
     async def run_request(self, request: JobRequest[R]) -> R:
         """Submit and wait; a caller who is cancelled cancels the job; see :meth:`Task.run`."""
-        handle = (await self.submit_many([request]))[0]
         try:
-            return await handle
+            return await (await self.submit_many([request]))[0]
         except anyio.get_cancelled_exc_class():
-            if handle.id == request.id:  # else it is the job of somebody else, too
-                with suppress(ActorqError):
-                    self.tell(c.Cancel(handle.id, "its caller was cancelled"))
+            with suppress(ActorqError):  # it was not accepted, or the job of somebody else stands for it
+                self.tell(c.Cancel(request.id, "its caller was cancelled"))
             raise
 
     def next_id(self) -> str:
@@ -687,7 +686,7 @@ def _directory(path: Path, name: str) -> Path:
     """Return where the queue of this name keeps its files."""
     if name == "default":
         return path
-    if not _SAFE_NAME.fullmatch(name) or name in RESERVED_NAMES:
+    if not _SAFE_NAME.fullmatch(name) or name.lower() in RESERVED_NAMES:
         raise InvalidOption(
             "name", name, "with a path, wants letters, digits, '_' and '-', and no name of a file of ours"
         )

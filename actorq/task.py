@@ -10,7 +10,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypedDict, Ty
 from attrs import field, frozen
 
 from actorq.actors.context import JobContext
-from actorq.config import KEY_LIMIT, LONGEST_S, Seconds, duration, one_of
+from actorq.config import KEY_LIMIT, LONGEST_S, Seconds, duration, one_of, storable
 from actorq.core.commands import NewJob, OnConflict
 from actorq.core.job import JobOptions, JobState
 from actorq.core.retry import Retry
@@ -77,8 +77,8 @@ class Counter(Protocol):
         """How often options were declared: what was found out before the last time holds no longer."""
         ...
 
-    def defaults(self, group: str | None) -> TaskOptions:
-        """Return the options of the queue, and before those the options of the group."""
+    def defaults(self, options: TaskOptions) -> TaskOptions:
+        """Return what holds where these options say nothing: the options of their group, and those of the queue."""
         ...
 
     async def submit_many(self, requests: Iterable[JobRequest[R]]) -> list[JobHandle[R]]:
@@ -181,7 +181,7 @@ class Task(Generic[P, R]):
         """What is stored with each job: of the call, else of the task, its group, the queue; else built in."""
         declarations = self._counter.declarations
         if self._merged is None or self._merged[0] != declarations:
-            above = self._counter.defaults(self._own.group)
+            above = self._counter.defaults(self._options)
             options = job_options(cast("CallOptions", {**above, **self._options})) if above else self._own
             self._merged = declarations, options
         return self._merged[1]
@@ -308,7 +308,7 @@ def _to_key(key: object) -> str | None:
         raise InvalidOption("key", key, "wants a string")
     if not 0 < len(key) <= KEY_LIMIT:
         raise InvalidOption("key", key[:200], f"must have 1 to {KEY_LIMIT} characters")
-    return key
+    return storable("key", key)
 
 
 def to_instant(value: object, option: str = "run_at") -> float | None:

@@ -12,13 +12,16 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from actorq import (
+    Filter,
     InvalidOption,
     InvalidState,
     JobFailed,
     JobHandle,
+    JobNotFound,
     JobQueue,
     JobState,
     PayloadError,
+    QueueClosed,
     Retry,
     StoreError,
     StoreTooNew,
@@ -139,12 +142,30 @@ def test_an_instant_that_is_none_is_refused_by_name(value: Any):
 
 @pytest.mark.parametrize(
     "options",
-    [{"priority": "high"}, {"priority": 2**40}, {"retry": 5}, {"tags": "ab"}, {"tags": {"a": 1}}, {"tags": 5}],
-    ids=str,
+    [
+        {"priority": "high"},
+        {"priority": 2**40},
+        {"retry": 5},
+        {"tags": "ab"},
+        {"tags": {"a": 1}},
+        {"tags": 5},
+        {"tags": [str(n) for n in range(10_000)]},
+        {"group": 5},
+        {"group": ""},
+        {"group": "g" * 1_000_000},
+        {"dead_letter": 5},
+        {"dead_letter": None},
+        {"key": "k" * 1_000_000},
+        {"key": b"k"},
+        {"on_conflict": "ignore"},
+        {"on_conflict": None},
+    ],
+    ids=lambda options: str(options)[:30],
 )
 def test_an_option_of_a_wrong_kind_is_refused_by_name(options: dict[str, Any]):
-    with pytest.raises(InvalidOption, match=f"^{next(iter(options))}="):
+    with pytest.raises(InvalidOption, match=f"^{next(iter(options))}=") as caught:
         JobQueue().task(echo).using(**options)
+    assert len(str(caught.value)) < 500
 
 
 def test_a_value_that_cannot_even_be_shown_is_refused_all_the_same():
@@ -465,6 +486,114 @@ async def test_an_async_generator_that_a_job_leaves_open_harms_nobody():
         for numbers in left:
             await numbers.aclose()
         assert (await queue.stats()).lost_workers == 0
+
+
+# -- verbs ----------------------------------------------------------------------------------------------
+
+
+VERBS = ("cancel", "pause", "resume", "promote", "rerun", "edit", "remove")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("which", [None, 5, b"id", ["id"], object()], ids=lambda which: type(which).__name__)
+async def test_a_verb_wants_the_id_of_a_job_or_a_filter(verb: str, which: Any):
+    async with JobQueue() as queue:
+        with pytest.raises(InvalidOption, match="wants a Filter"):
+            await getattr(queue, verb)(which)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("job_id", ["", "nobody", "x" * 1_000_000, "\ud800"], ids=["empty", "nobody", "1 MB", "half"])
+async def test_a_verb_for_a_job_that_is_not_there_says_so(verb: str, job_id: str):
+    async with JobQueue() as queue:
+        for options in ({}, {"dry_run": True}):
+            with pytest.raises(JobNotFound):
+                await getattr(queue, verb)(job_id, **options)
+
+
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        ("cancel", {"reason": 5}),
+        ("rerun", {"delay": -1}),
+        ("rerun", {"delay": "soon"}),
+        ("rerun", {"per_second": 0}),
+        ("rerun", {"per_second": -2}),
+        ("rerun", {"per_second": float("nan")}),
+        ("rerun", {"per_second": float("inf")}),
+        ("rerun", {"per_second": True}),
+        ("edit", {"priority": "high"}),
+        ("edit", {"delay": -1}),
+        ("edit", {"run_at": "tomorrow"}),
+        ("edit", {"tags": [str(n) for n in range(10_000)]}),
+        ("edit", {"group": ""}),
+    ],
+    ids=lambda part: str(part)[:25],
+)
+async def test_a_verb_with_a_wrong_option_changes_nothing(verb: str, options: dict[str, Any]):
+    async with JobQueue() as queue:
+        task = queue.task(echo)
+        await task.run()
+        await task.using(delay=5).submit()
+        before = (await queue.find()).jobs
+        with pytest.raises(InvalidOption, match=f"^{next(iter(options))}="):
+            await getattr(queue, verb)(Filter(), **options)
+        assert (await queue.find()).jobs == before
+
+
+async def test_a_verb_with_an_option_that_does_not_exist_names_those_that_do():
+    async with JobQueue() as queue:
+        handle = await queue.task(echo).using(delay=5).submit()
+        with pytest.raises(TypeError, match=r"unknown option prio; there are .*priority"):
+            await queue.edit(handle.id, prio=3)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("group", ["", "g" * 1_000_000, 5, None], ids=["empty", "1 MB", "int", "none"])
+async def test_what_names_no_group_cannot_be_paused(group: Any):
+    async with JobQueue() as queue:
+        for verb in (queue.pause_group, queue.resume_group):
+            with pytest.raises(InvalidOption, match=r"^group="):
+                await verb(group)
+
+
+@pytest.mark.parametrize("until", [float("nan"), -1, 1e30, "tomorrow", True], ids=str)
+async def test_a_pause_until_no_time_is_refused(until: Any):
+    async with JobQueue() as queue:
+        for pause in (queue.pause_queue(until=until), queue.pause_group("red", until=until)):
+            with pytest.raises(InvalidOption, match=r"^until="):
+                await pause
+        assert await queue.task(echo).run(1) == 1
+
+
+async def test_a_pause_until_a_time_that_is_over_holds_nothing_up():
+    async with JobQueue() as queue:
+        await queue.pause_queue(until=0.0)
+        await queue.pause_group("red", until=0.0)
+        assert await queue.task(echo).using(group="red").run(1) == 1
+
+
+async def test_pausing_twice_is_said_and_is_one_pause():
+    async with JobQueue() as queue:
+        handle = await queue.task(echo).using(delay=5).submit(1)
+        await queue.pause(handle.id)
+        with pytest.raises(InvalidState, match="it is paused"):
+            await queue.pause(handle.id)
+        assert [await queue.pause_group("red"), await queue.pause_group("red")] == [True, False]
+        await queue.resume(handle.id)
+        assert [await queue.resume_group("red"), await queue.resume_group("red")] == [True, False]
+        assert await handle == 1
+
+
+async def test_no_verb_is_answered_by_a_queue_that_is_not_open():
+    queue = JobQueue()
+    for verb in VERBS:
+        with pytest.raises(QueueClosed):
+            await getattr(queue, verb)("id")
+        with pytest.raises(QueueClosed):
+            await getattr(queue, verb)(Filter(), dry_run=True)
+    for ask in (queue.pause_queue, queue.resume_queue, queue.drain):
+        with pytest.raises(QueueClosed):
+            await ask()
 
 
 # -- directories -----------------------------------------------------------------------------------

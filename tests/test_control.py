@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+from attrs import evolve
 
 from actorq import (
     Filter,
@@ -18,11 +19,15 @@ from actorq import (
     JobState,
     PayloadError,
     Reason,
+    Retention,
     Retry,
     UnknownTask,
     current_job,
 )
+from actorq.config import BULK_REFUSED, LONGEST_S
 from actorq.testing import MemoryFiles
+
+from .test_durability import SlowFiles
 
 ONCE = Retry(max_attempts=1)
 
@@ -459,6 +464,17 @@ async def test_remove_by_force_of_all_that_match() -> None:
         assert (said.touched, done.touched, await queue.count()) == (4, 4, 0)
 
 
+async def test_remove_by_force_minds_nothing_that_retention_takes_first() -> None:
+    async with JobQueue(retention=Retention(count=0)) as queue:
+        nap = naps(queue)
+        handles = [await nap.using(delay=5).submit(0.0) for _ in range(3)]
+        await queue.remove(handles[0].id, force=True)
+        with pytest.raises(JobNotFound):
+            await queue.remove(handles[0].id, force=True)
+        assert (await queue.remove(Filter(), force=True)).refusals == 0
+        assert await queue.count() == 0
+
+
 async def test_remove_by_force_means_what_matched_before_it_was_cancelled() -> None:
     async with busy() as (queue, nap):
         for _ in range(3):
@@ -507,3 +523,236 @@ async def test_a_predicate_that_raises_is_heard_and_leaves_the_rest() -> None:
         with pytest.raises(LookupError):
             await queue.cancel(Filter(where=broken))
         assert await queue.count(Filter(state="queued")) == 1
+
+
+async def test_many_clones_are_linked_each_to_its_own_origin() -> None:
+    async with JobQueue() as queue:
+        nap = naps(queue)
+        origins = [await ended(nap) for _ in range(3)]
+        assert (await queue.rerun(Filter(), clone=True)).touched == 3
+        await queue.join()
+        clones = await queue.find(Filter(where=lambda record: record.retry_of is not None))
+        assert [clone.retry_of for clone in clones] == [origin.id for origin in origins]
+        assert [(await origin.record()).retried_by for origin in origins] == [clone.id for clone in clones]
+
+
+async def test_a_redrive_slower_than_a_century_puts_off_no_further_than_that() -> None:
+    async with JobQueue() as queue:
+        nap = naps(queue)
+        handles = [await ended(nap) for _ in range(3)]
+        assert (await queue.rerun(Filter(), per_second=5e-324)).touched == 3
+        due = [(await handle.record()).due_at for handle in handles]
+        assert [(at - due[0]).total_seconds() for at in due] == pytest.approx([0.0, LONGEST_S, LONGEST_S])
+
+
+async def test_refusals_are_all_counted_and_the_first_of_them_named() -> None:
+    async with JobQueue(retention=Retention(age_s=1e6)) as queue:
+        nap = naps(queue)
+        await nap.submit_many([nap.build(0.0) for _ in range(BULK_REFUSED + 1)])
+        await queue.join()
+        outcome = await queue.cancel(Filter())
+        assert (outcome.touched, outcome.refusals, len(outcome.refused)) == (0, BULK_REFUSED + 1, BULK_REFUSED)
+
+
+EDITS: dict[str, Any] = {
+    "retry": Retry(max_attempts=9),
+    "timeout": 8.0,
+    "heartbeat_timeout": 7.0,
+    "expires": 600.0,
+    "deadline": 500.0,
+    "grace": 4.0,
+    "priority": 3,
+    "tags": {"new": ""},
+    "group": "blue",
+    "dead_letter": "bury",
+}
+
+
+@pytest.mark.parametrize("option", EDITS)
+async def test_every_option_can_be_edited_of_one_and_of_all(option: str) -> None:
+    async with busy() as (queue, nap):
+        one, others = await nap.submit(0.0), [await nap.submit(1.0) for _ in range(2)]
+        before = (await one.record()).options
+        await queue.edit(one.id, **{option: EDITS[option]})
+        assert (await one.record()).options == evolve(before, **{option: EDITS[option]})
+        outcome = await queue.edit(Filter(state="queued"), **{option: EDITS[option]})
+        assert outcome.touched == 3
+        assert {getattr((await other.record()).options, option) == EDITS[option] for other in others} == {True}
+
+
+@pytest.mark.parametrize("state", ["running", "succeeded"])
+async def test_what_runs_or_has_ended_cannot_be_edited(state: str) -> None:
+    async with JobQueue(drain_timeout=0) as queue:
+        handle = await naps(queue).submit(1e6 if state == "running" else 0.0)
+        if state == "succeeded":
+            await handle
+        before = await handle.record()
+        with pytest.raises(InvalidState, match=f"Cannot edit job {handle.id}: it is {state}"):
+            await queue.edit(handle.id, args=(1.0,), priority=3)
+        assert await handle.record() == before
+
+
+async def test_cancel_of_what_has_ended_says_that_there_was_nothing_to_cancel() -> None:
+    async with JobQueue() as queue:
+        handle = await ended(naps(queue))
+        before = await handle.record()
+        assert not await queue.cancel(handle.id)
+        assert not await queue.cancel(handle.id, dry_run=True)
+        assert await handle.record() == before
+
+
+# -- inside a job ------------------------------------------------------------------------------------------
+
+
+async def test_a_job_that_would_remove_itself_is_refused_and_goes_on() -> None:
+    async with JobQueue() as queue:
+        nap = naps(queue)
+
+        @queue.task(name="boss")
+        async def boss() -> tuple[int, int]:
+            with pytest.raises(InvalidState, match=r"Cannot remove job .* running"):
+                await queue.remove(current_job().job_id, force=True)
+            outcome = await queue.remove(Filter(), force=True)
+            return outcome.touched, outcome.refusals
+
+        for _ in range(3):
+            await nap.submit(1e6)
+        assert await boss.run() == (3, 1)
+
+
+async def test_a_job_that_pauses_its_own_queue_comes_to_its_end() -> None:
+    async with JobQueue() as queue:
+        nap = naps(queue)
+
+        @queue.task(name="boss")
+        async def boss() -> JobHandle[Any]:
+            await queue.pause_queue()
+            with pytest.raises(InvalidState, match="drain the queue"):
+                await queue.drain()
+            waiting.append(await nap.submit(0.0))
+            return "paused"  # type: ignore[return-value]
+
+        waiting: list[JobHandle[Any]] = []
+        assert await boss.run() == "paused"
+        assert (await waiting[0].record()).state is JobState.QUEUED
+        await queue.resume_queue()
+        assert await waiting[0] == "ok"
+
+
+# -- given up ----------------------------------------------------------------------------------------------
+
+
+GIVEN_UP: dict[str, Callable[[JobQueue, str], Awaitable[Any]]] = {
+    "cancel": lambda queue, job_id: queue.cancel(job_id),
+    "cancel many": lambda queue, _: queue.cancel(Filter(task="nap")),
+    "pause": lambda queue, job_id: queue.pause(job_id),
+    "promote": lambda queue, job_id: queue.promote(job_id),
+    "edit": lambda queue, job_id: queue.edit(job_id, priority=3),
+    "edit many": lambda queue, _: queue.edit(Filter(task="nap"), priority=3),
+    "remove by force": lambda queue, job_id: queue.remove(job_id, force=True),
+    "remove many by force": lambda queue, _: queue.remove(Filter(task="nap"), force=True),
+    "pause queue": lambda queue, _: queue.pause_queue(),
+    "pause group": lambda queue, _: queue.pause_group("red"),
+    "run": lambda queue, _: queue.function_of("nap") and queue._tasks["nap"].run(0.0),
+}
+
+
+@pytest.mark.parametrize("verb", GIVEN_UP)
+async def test_a_verb_that_is_given_up_leaves_no_trace_of_waiting(verb: str) -> None:
+    files = SlowFiles()
+    async with JobQueue(files=files, drain_timeout=0) as queue, anyio.create_task_group() as group:
+        handle = await naps(queue).using(delay=1e6).submit(0.0)
+        supervisor = queue._supervisor
+        files.sync_gate.shut()
+        with anyio.CancelScope() as scope:
+
+            async def give_up() -> None:
+                await files.sync_gate.is_reached()
+                scope.cancel()
+
+            group.start_soon(give_up)
+            await GIVEN_UP[verb](queue, handle.id)
+        assert scope.cancelled_caught
+        files.sync_gate.open()
+        with anyio.fail_after(100):
+            await supervisor.until(lambda: not supervisor._outbox.parcels)
+        assert supervisor._waiters._by_job == {}
+        assert set(supervisor._locals) <= {handle.id}
+        await queue.resume_queue()
+        assert await queue._tasks["nap"].run(0.0) == "ok"  # the queue goes on
+
+
+async def test_run_that_is_given_up_before_its_job_was_acknowledged_cancels_it_too() -> None:
+    files = SlowFiles()
+    async with JobQueue(files=files, drain_timeout=0) as queue, anyio.create_task_group() as group:
+        nap = naps(queue)
+        files.sync_gate.shut()
+        with anyio.CancelScope() as scope:
+
+            async def give_up() -> None:
+                await files.sync_gate.is_reached()
+                scope.cancel()
+                files.sync_gate.open()
+
+            group.start_soon(give_up)
+            await nap.using(delay=5).run(0.0)
+        await queue.join()
+        assert [record.state for record in await queue.find()] == [JobState.CANCELLED]
+
+
+@pytest.mark.parametrize("wait", ["drain", "remove by force"])
+async def test_whoever_gives_up_waiting_for_what_runs_leaves_no_trace(wait: str) -> None:
+    async def deaf() -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(50)
+
+    async with JobQueue() as queue:
+        handle = await queue.task(name="deaf", grace=100)(deaf).submit()
+        await anyio.sleep(1)
+        with anyio.move_on_after(5) as scope:
+            await (queue.drain() if wait == "drain" else queue.remove(handle.id, force=True))
+        assert scope.cancelled_caught
+        assert queue._supervisor._waiters._by_job == {}
+        assert await handle.wait() is (JobState.SUCCEEDED if wait == "drain" else JobState.CANCELLED)
+
+
+# -- the process dies --------------------------------------------------------------------------------------
+
+
+async def test_what_was_answered_holds_when_the_process_is_killed() -> None:
+    files = MemoryFiles()
+    async with JobQueue(files=files, workers=1, drain_timeout=0) as queue:
+        nap = naps(queue)
+        await nap.submit(1e6)
+        paused, edited, gone = [await nap.using(timeout=9).submit(0.0) for _ in range(3)]
+        await queue.pause(paused.id)
+        await queue.edit(edited.id, args=(0.0,), kwargs={"then": "edited"}, priority=7)
+        await queue.remove(gone.id, force=True)
+        await queue.pause_queue()
+        before = [await handle.record() for handle in (paused, edited)]
+        left = files.copy()
+    async with JobQueue(files=left) as queue:
+        naps(queue)
+        assert [await queue.get(handle.id) for handle in (paused, edited)] == before
+        assert await queue.get(gone.id) is None
+        await anyio.sleep(50)
+        assert await queue.count(Filter(state="queued")) == 2
+        await queue.resume_queue()
+        assert await queue.handle(edited.id) == "edited"
+
+
+async def test_what_is_taken_back_when_the_queue_stops_runs_again_in_another_life() -> None:
+    files = MemoryFiles()
+    async with JobQueue(files=files) as queue:
+        handle = await naps(queue).using(group="red").submit(50)
+        await anyio.sleep(1)
+        await queue.pause_group("red", stop=True)
+        await queue.drain()
+        left = files.copy()
+    async with JobQueue(files=left) as queue:
+        naps(queue)
+        await anyio.sleep(100)
+        record = await queue.handle(handle.id).record()
+        assert (record.state, record.attempt, record.interruptions) == (JobState.QUEUED, 0, 0)
+        await queue.resume_group("red")
+        assert await queue.handle(handle.id) == "ok"

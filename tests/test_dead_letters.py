@@ -5,7 +5,8 @@ from typing import Any
 import anyio
 import pytest
 
-from actorq import DeadLetter, Filter, InvalidOption, JobQueue, JobState, Retention, Retry
+from actorq import DeadLetter, Filter, InvalidOption, JobContext, JobQueue, JobState, Retention, Retry
+from actorq.config import PAYLOAD_LIMIT, TEXT_LIMIT
 from actorq.testing import MemoryFiles
 
 ONCE = Retry(max_attempts=1)
@@ -121,6 +122,96 @@ async def test_a_message_that_no_file_can_hold_is_handed_on_spelled_out() -> Non
 def test_what_names_no_task_is_refused(name: Any) -> None:
     with pytest.raises(InvalidOption, match="dead_letter"):
         failing(JobQueue(), dead_letter=name)
+
+
+async def test_the_letter_of_a_large_job_is_stored_whole() -> None:
+    files = MemoryFiles()
+    letters: list[DeadLetter] = []
+    large = "\u20ac" * (PAYLOAD_LIMIT // 3 - 100)
+    async with JobQueue(files=files) as queue:
+
+        @queue.task(name="mail", retry=ONCE, dead_letter="bury")
+        async def mail(to: str) -> None:
+            raise ValueError("\x00" * 100_000 + to)
+
+        await mail.submit(large)
+        await queue.join()
+        left = files.copy()
+    async with JobQueue(files=left) as queue:
+        undertaker(queue, letters)
+        await queue.join()
+    assert letters[0].args == [large]
+    assert letters[0].failure.message == "\x00" * TEXT_LIMIT
+
+
+async def test_no_crash_comes_between_a_dead_job_and_its_letter() -> None:
+    files = MemoryFiles()
+    letters: list[DeadLetter] = []
+    async with JobQueue(files=files) as queue:
+        handle = await failing(queue, dead_letter="bury").submit("ada")
+        await handle.wait()
+        left = files.copy()
+    async with JobQueue(files=left) as queue:
+        failing(queue, dead_letter="bury")
+        undertaker(queue, letters)
+        await queue.join()
+    assert [letter.job.id for letter in letters] == [handle.id]
+
+
+async def test_a_job_that_dies_again_has_another_letter() -> None:
+    letters: list[DeadLetter] = []
+    async with JobQueue() as queue:
+        undertaker(queue, letters)
+        handle = await failing(queue, dead_letter="bury").submit("ada")
+        await queue.join()
+        first = (await handle.record()).dead_letter_job_id
+        await queue.rerun(handle.id)
+        await queue.join()
+        second = (await handle.record()).dead_letter_job_id
+        assert first != second
+        assert [letter.job.id for letter in letters] == [handle.id] * 2
+        for job_id in (first, second):
+            assert (await queue.handle(job_id or "").record()).dead_letter_of == handle.id
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "thread"])
+async def test_a_dead_letter_task_may_have_a_context(*, is_async: bool) -> None:
+    letters: list[tuple[str, str]] = []
+
+    async def bury(job: JobContext, letter: DeadLetter) -> None:
+        letters.append((job.task, letter.job.task))
+
+    def bury_in_a_thread(job: JobContext, letter: DeadLetter) -> None:
+        letters.append((job.task, letter.job.task))
+
+    async with JobQueue() as queue:
+        undertaking = queue.task(name="bury", context=True)
+        task = undertaking(bury) if is_async else undertaking(bury_in_a_thread)
+        await failing(queue, dead_letter=task).submit("ada")
+        await queue.join()
+    assert letters == [("bury", "mail")]
+
+
+@pytest.mark.parametrize("limit", ["deadline", "expires"])
+async def test_a_job_whose_time_is_over_before_it_ran_is_buried_too(limit: str) -> None:
+    letters: list[DeadLetter] = []
+    async with JobQueue() as queue:
+        undertaker(queue, letters)
+        handle = await failing(queue, dead_letter="bury").using(delay=9, **{limit: 5}).submit("ada")
+        assert await handle.wait() is JobState.DEAD_LETTER
+        await queue.join()
+    reason = {"deadline": "deadline", "expires": "expired"}[limit]
+    assert (letters[0].failure.reason, letters[0].job.attempt) == (reason, 0)
+
+
+async def test_a_job_that_is_cancelled_is_not_dead() -> None:
+    letters: list[DeadLetter] = []
+    async with JobQueue() as queue:
+        undertaker(queue, letters)
+        handle = await failing(queue, dead_letter="bury").using(delay=9).submit("ada")
+        await handle.cancel()
+        await queue.join()
+    assert letters == []
 
 
 async def test_a_redrive_runs_the_dead_again() -> None:

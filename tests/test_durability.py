@@ -574,6 +574,19 @@ async def test_closing_on_a_full_disk_says_so_and_ends() -> None:
         assert len(queue.ran) == 1
 
 
+async def test_whoever_is_answered_with_a_job_that_finds_no_room_hears_that_too() -> None:
+    files = MemoryFiles()
+    async with make(files, retention=Retention(age_s=1e9)) as queue, beside() as ask:
+        await queue.work.submit(0)
+        files.room = sum(len(files.read(name)) for name in files.names()) + 10
+        keyed = queue.work.using(key="k")
+        asked = [ask(keyed.submit(n)) for n in range(3)]
+        for one in asked:
+            await one.done()
+        assert [type(one.error) for one in asked] == [StoreFull] * 3
+        files.room *= 10
+
+
 async def test_job_whose_place_was_taken_has_it_again_if_the_newcomer_finds_no_room() -> None:
     files = MemoryFiles()
     async with make(files, retention=Retention(age_s=1e9)) as queue, beside() as ask:

@@ -148,6 +148,53 @@ async def test_the_queue_may_give_all_jobs_a_group() -> None:
         assert (record.group, record.priority) == ("red", 3)
 
 
+async def test_a_call_may_take_its_job_out_of_the_group_and_of_what_that_says() -> None:
+    async with JobQueue(defaults={"group": "red", "timeout": 9}) as queue:
+        queue.group("red", priority=3, timeout=5)
+        crowd = Crowd(queue)
+        record = await (await crowd.task.using(delay=5, group=None).submit("none")).record()
+        assert (record.group, record.priority, record.options.timeout) == (None, 0, 9.0)
+
+
+async def test_a_group_that_is_declared_anew_counts_for_dead_letter_jobs_too() -> None:
+    async with JobQueue(workers=1) as queue:
+
+        @queue.task(name="bury", group="red")
+        async def bury(letter: dict[str, Any]) -> None:
+            assert letter
+
+        @queue.task(name="fail", retry=Retry(max_attempts=1), dead_letter=bury)
+        async def fail() -> None:
+            raise ValueError
+
+        for priority in (3, 4):
+            queue.group("red", priority=priority)
+            handle = await fail.submit()
+            await queue.join()
+            letter = await queue.get((await handle.record()).dead_letter_job_id or "")
+            assert letter is not None
+            assert (letter.group, letter.priority) == ("red", priority)
+
+
+async def test_the_limit_of_a_group_outlives_a_crash_if_it_is_declared_and_its_pause_in_any_case() -> None:
+    files = MemoryFiles()
+    async with JobQueue(files=files, drain_timeout=0) as queue:
+        crowd = Crowd(queue)
+        for _ in range(4):
+            await crowd.task.using(group="red", delay=1).submit("red")
+        await queue.pause_group("red")
+        left = files.copy()
+    queue = JobQueue(files=left)
+    crowd = Crowd(queue)
+    queue.group("red", limit=1)
+    async with queue:
+        await anyio.sleep(10)
+        assert crowd.most == {}
+        await queue.resume_group("red")
+        await queue.join()
+    assert crowd.most == {"red": 1}
+
+
 def test_wrong_defaults_of_a_queue_are_refused() -> None:
     with pytest.raises(InvalidOption, match="timeout"):
         JobQueue(defaults={"timeout": -1})

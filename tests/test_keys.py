@@ -8,6 +8,7 @@ import pytest
 from actorq import (
     DuplicateJob,
     InvalidOption,
+    InvalidState,
     JobCancelled,
     JobQueue,
     JobState,
@@ -182,6 +183,55 @@ async def test_a_job_that_stands_for_another_takes_no_room() -> None:
         assert newer is None
         with pytest.raises(QueueFull):
             echoes(queue, "other").submit_nowait(3)
+
+
+async def test_what_became_of_a_key_holds_when_the_process_is_killed() -> None:
+    files = MemoryFiles()
+    async with JobQueue(files=files, workers=3, drain_timeout=0) as queue:
+        last = echoes(queue).using(on_conflict="keep_last")
+        running, waiting = await last.using(key="a").submit(1, 1e6), await last.using(key="a").submit(2, 1.0)
+        replaced = await last.using(key="b", delay=50).submit(3)
+        instead = await last.using(key="b", on_conflict="replace", delay=50).submit(4)
+        left = files.copy()
+    async with JobQueue(files=left) as queue:
+        echo = echoes(queue)
+        assert (await queue.get(replaced.id)).error.reason is Reason.SUPERSEDED  # type: ignore[union-attr]
+        assert (await echo.using(key="b").submit(5)).id == instead.id
+        assert (await echo.using(key="a").submit(6)).id == waiting.id  # the newest holds it, though another runs
+        await anyio.sleep(1)
+        states = [(await queue.handle(handle.id).record()).state for handle in (running, waiting)]
+        assert sorted(states) == [JobState.RUNNING, JobState.SCHEDULED]  # still never two at once
+        await queue.cancel(running.id)
+        assert await queue.handle(waiting.id) == 2
+
+
+async def test_a_job_that_waits_for_its_key_cannot_be_promoted_past_it() -> None:
+    async with JobQueue() as queue:
+        echo = echoes(queue).using(key="k", on_conflict="keep_last")
+        await echo.submit(1, 5.0)
+        waiting = await echo.submit(2)
+        with pytest.raises(InvalidState, match="for want of its key"):
+            await queue.promote(waiting.id)
+        assert await waiting == 2
+
+
+async def test_an_edit_of_the_arguments_counts_for_strict_body() -> None:
+    async with JobQueue() as queue:
+        echo = echoes(queue).using(key="k", on_conflict="strict_body", delay=5)
+        first = await echo.submit(1)
+        await queue.edit(first.id, args=(2,))
+        assert (await echo.submit(2)).id == first.id
+        with pytest.raises(DuplicateJob):
+            await echo.submit(1)
+
+
+async def test_a_clone_has_the_key_and_holds_it_from_then_on() -> None:
+    async with JobQueue() as queue:
+        echo = echoes(queue).using(key="k")
+        first = await echo.submit(1)
+        await first
+        clone = await queue.rerun(first.id, clone=True)
+        assert (await echo.submit(2)).id == clone.id
 
 
 @pytest.mark.parametrize("key", ["", "k" * 1_000_000, 7, b"k", ["k"]], ids=["empty", "1 MB", "int", "bytes", "list"])

@@ -2,7 +2,8 @@
 
 The feed remembers the last facts, numbered, once for all. A subscriber is a place in that memory: he reads at
 his own pace, and if he is so slow that his place is forgotten he loses it, not us, and is told how many
-facts he missed. Publishing costs the same whether a thousand watch or none.
+facts he missed. Who watches one job is woken by the facts of that job alone. So publishing costs the same whether
+a thousand watch or none.
 
 That the queue has nothing left to do is no fact, for nothing is changed by it. So it has no number and no place:
 it is told along with the fact behind which it was so.
@@ -15,8 +16,10 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import anyio
+from anyio.lowlevel import checkpoint
+from attrs import define, field
 
-from actorq.config import FEED_BYTES, FEED_HISTORY
+from actorq.config import FEED_BYTES, FEED_EAGER, FEED_HISTORY
 from actorq.core.facts import Dropped, Fact
 from actorq.core.job import Job
 from actorq.event import ENDS, IDLE, EventsMissed, JobEvent, event_of, idle_after, name_of
@@ -33,6 +36,15 @@ class Published(NamedTuple):
     leaves_idle: bool
 
 
+@define(eq=False)
+class _News:
+    """What somebody who watches one job waits for."""
+
+    come: anyio.Event = field(factory=anyio.Event)
+    n: int = 0
+    """The fact with which they came; 0: with none, but there is reason to look."""
+
+
 class Feed:
     """The last facts, in the order of their numbers."""
 
@@ -42,6 +54,7 @@ class Feed:
         self.last = last
         """The number of the last fact."""
         self._news: anyio.Event | None = None
+        self._job_news: dict[str, _News] = {}
         self._bytes = 0
         self._is_closed = False
         self._is_idle = True
@@ -60,6 +73,8 @@ class Feed:
             self._history.append(Published(fact, "" if job is None else job.task, self._leaves_idle(fact.n)))
             self._bytes += fact.weight
             self.last = fact.n
+            if self._job_news:
+                self.wake_job(fact.job_id, fact.n)
         while len(self._history) > FEED_HISTORY or self._bytes > FEED_BYTES:
             self._bytes -= self._history.popleft().fact.weight
         self.wake()
@@ -68,6 +83,8 @@ class Feed:
         """Let every reader come to the end."""
         self._is_closed = True
         self.wake()
+        for job_id in list(self._job_news):
+            self.wake_job(job_id)
 
     def reader(
         self,
@@ -105,6 +122,21 @@ class Feed:
         await self._news.wait()
         return True
 
+    async def wait_for_job(self, job_id: str) -> int | None:
+        """Wait for a fact of the job, and return its number; 0: look again; None: there will be none."""
+        if self._is_closed:
+            return None
+        news = self._job_news.setdefault(job_id, _News())
+        await news.come.wait()
+        return news.n
+
+    def wake_job(self, job_id: str, n: int = 0) -> None:
+        """Let those who wait for facts of the job look again, because of this one."""
+        news = self._job_news.pop(job_id, None)
+        if news is not None:
+            news.n = n
+            news.come.set()
+
     def wake(self) -> None:
         """Let those who wait look again."""
         if self._news is not None:
@@ -130,6 +162,7 @@ class Reader:
         self._idle: JobEvent | None = None
         """To be told next."""
         self._is_over = False
+        self._looked = 0
 
     async def next(self) -> JobEvent | EventsMissed | None:
         """Return what comes next; None at the end, or when the feed is closed."""
@@ -139,9 +172,12 @@ class Reader:
                 return idle
             if self._is_over or (self._until is not None and self._place >= self._until):
                 return None
+            self._looked += 1
+            if self._looked % FEED_EAGER == 0:
+                await checkpoint()
             news = self._feed.next(self._place)
             if news is None:
-                if not await self._feed.wait():
+                if not await self._wait():
                     return None
             elif isinstance(news, EventsMissed):
                 self._place = news.last
@@ -153,7 +189,19 @@ class Reader:
         """Come to the end; whoever waits in :meth:`next` is told so."""
         self._is_over = True
         self._idle = None
-        self._feed.wake()
+        if self._job_id is None:
+            self._feed.wake()
+        else:
+            self._feed.wake_job(self._job_id)
+
+    async def _wait(self) -> bool:
+        """Wait for news; False: there will be none."""
+        if self._job_id is None:
+            return await self._feed.wait()
+        n = await self._feed.wait_for_job(self._job_id)
+        if n is not None:
+            self._place = max(self._place, n - 1)  # what was published meanwhile is about others
+        return n is not None
 
     def _read(self, news: Published) -> JobEvent | None:
         """Go on behind the fact, and return its event if it is wanted."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 
-from actorq.core.commands import Command
+from actorq.core.commands import Command, Rerun, Submit
 from actorq.errors import ActorqError
 
 __all__ = ["BATCH_LIMIT", "Letter", "Mailbox"]
@@ -60,6 +60,13 @@ class Letter:
         if self._error is not None:
             raise self._error
         return self.decision()
+
+    def jobs(self) -> Sequence[str]:
+        """Return the jobs that were accepted by it, or stand for those that it asked for."""
+        decision = self._decision
+        if isinstance(self.command, Submit) and isinstance(decision, tuple):
+            return cast("tuple[str, ...]", decision)
+        return (decision,) if isinstance(self.command, Rerun) and isinstance(decision, str) else ()
 
     def decision(self) -> Any:
         """Return what was decided, None if nothing has been yet; a refusal is raised."""

@@ -488,7 +488,7 @@ class Supervisor:
         for fact in refused.values():
             fact.ephemeral = True
         for letter in (letter for parcel in parcels for letter in parcel.letters):
-            if any(job_id in refused for job_id in _new_jobs(letter.command)):
+            if any(job_id in refused for job_id in letter.jobs()):
                 letter.tell(full)
         superseded = {fact.job_id for fact in facts if _is_superseded(fact)} - set(refused)
         self._outbox.unsay_ends(superseded)
@@ -595,13 +595,6 @@ def _begins_a_run(step: Step) -> bool:
 
 def _is_superseded(fact: f.Fact) -> bool:
     return isinstance(fact, f.Cancelled) and fact.failure.reason is Reason.SUPERSEDED
-
-
-def _new_jobs(command: c.Command | None) -> list[str | None]:
-    """Return the ids under which the command asks for jobs."""
-    if isinstance(command, c.Rerun):
-        return [command.clone_id]
-    return [job.id for job in command.jobs] if isinstance(command, c.Submit) else []
 
 
 def _cause_of(job: Job, letters: Sequence[Letter]) -> BaseException | None:

@@ -123,8 +123,7 @@ def _recover(command: c.Recover, ledger: Ledger, roster: Roster, now: float) -> 
     del command
     facts: list[f.Fact] = [f.Dropped(now, job.id) for job in ledger.jobs.values() if job.ephemeral]
     facts.extend(end_of_lost(job, now) for job in ledger.running.values() if not job.ephemeral)
-    free = [key for key in ledger.blocked if key not in ledger.running_keys and key not in ledger.queued_keys]
-    facts.extend(f.Unblocked(now, next(iter(ledger.blocked[key]))) for key in free)
+    facts.extend(f.Unblocked(now, job_id) for key in ledger.blocked for job_id in ledger.free_of(key))
     for jobs in ledger.parked.values():
         facts.extend(
             f.Unparked(now, job.id)
@@ -220,7 +219,9 @@ def alarm_rang(claim: Claim, alarm: Alarm, now: float) -> Decision:
         case _:  # GRACE, which only an abort arms
             reason = claim.abort or Reason.CLIENT_REQUEST
             cause = f"job {claim.job.id} ignored cancellation ({reason})"
-            return Decision([end_of_aborted(claim, reason, now)], [e.Abandon(claim.worker, cause)])
+            return Decision(
+                [end_of_aborted(claim, reason, now)], [e.Abandon(claim.worker, cause, reason is not Reason.PAUSED)]
+            )
 
 
 def may_start(job: Job, ledger: Ledger, roster: Roster, now: float) -> f.Fact | None:
@@ -264,14 +265,14 @@ def consequences(fact: f.Fact, job: Job, ledger: Ledger, roster: Roster) -> Sequ
 
 
 def _unblocked(fact: f.Fact, key: Key, ledger: Ledger) -> Sequence[f.Fact]:
-    """Let the first that is blocked by its key go on, if no other one of the key runs or is about to.
+    """Let those go on that nothing of their key hinders any more, one of a group at a time.
 
     The next one follows when that one has run, or has left the line in some other way; to let all go at once would
     cost as many facts as there are, for each that runs.
     """
-    if key not in ledger.blocked or key in ledger.running_keys or key in ledger.queued_keys:
+    if key not in ledger.blocked or type(fact) is f.Unblocked:
         return ()
-    return [f.Unblocked(fact.at, next(iter(ledger.blocked[key])))]
+    return [f.Unblocked(fact.at, job_id) for job_id in ledger.free_of(key)]
 
 
 def _letter(fact: f.Fact, job: Job, task: str, ledger: Ledger, roster: Roster) -> f.Fact:

@@ -46,6 +46,8 @@ class Abandon(Effect):
 
     worker: int
     cause: str
+    counts: bool = True
+    """Whether it is a sign that workers die: not if many were to be stopped at once, because somebody asked for it."""
 
 
 @define

@@ -6,8 +6,8 @@ as it is retained. What happens when it is asked for again is for the newcomer t
 - ``return_existing``: the holder stands for the newcomer.
 - ``strict_body``: so it does, if the arguments are the same; else the newcomer is refused.
 - ``reject``: the newcomer is refused.
-- ``replace``: the newcomer takes the place of a holder that waits; while it runs, the newcomer is refused.
-- ``keep_last``: the newcomer takes the place of a holder that waits, and waits for the end of one that runs.
+- ``replace``: the newcomer takes the place of whatever waits under the key; while the holder runs, it is refused.
+- ``keep_last``: the newcomer takes the place of whatever waits under the key, and waits for the end of one that runs.
 
 There is no lock and no list of keys in use: the holder is found among the jobs, so nothing can be left behind.
 """
@@ -17,13 +17,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from actorq.core import facts as f
+from actorq.core.bitmap import places
 from actorq.core.commands import NewJob
 from actorq.core.ending import superseded
+from actorq.core.index import Query
 from actorq.core.job import JobState
 from actorq.core.ledger import Key, Ledger
 from actorq.errors import DuplicateJob
 
 __all__ = ["Intake"]
+
+
+_WAITING = tuple(("state", state.value) for state in (JobState.SCHEDULED, JobState.QUEUED, JobState.PAUSED))
 
 
 class _Holder(NamedTuple):
@@ -46,6 +51,7 @@ class Intake:
         self._now = now
         self._seq = ledger.seq
         self._accepted: set[str] = set()
+        self._superseded: set[str] = set()
         self._holders: dict[Key, _Holder] = {}
         """Those of this submission."""
 
@@ -63,8 +69,9 @@ class Intake:
             self.facts.append(f.Deduplicated(self._now, holder.id))
             self.ids.append(holder.id)
             return
-        if holder is not None and not holder.state.is_final and holder.state is not JobState.RUNNING:
-            self._supersede(holder, job)
+        if holder is not None and job.key is not None:
+            for waiting in self._waiting((job.task, job.key)):
+                self._supersede(waiting, job)
         self._accept(job)
 
     def _holder(self, key: Key) -> _Holder | None:
@@ -74,8 +81,18 @@ class Intake:
         job = self._ledger.holder(*key)
         return None if job is None else _Holder(job.id, job.state, job.payload, job.attempt)
 
+    def _waiting(self, key: Key) -> list[_Holder]:
+        """Return all that wait under the key: the holder, and older ones that were rerun or are to be retried."""
+        ledger, mine = self._ledger, self._holders.get(key)
+        query = Query((_WAITING, (("task", key[0]),), (("key", key[1]),)))
+        seqs = [seq for number, bits in ledger.index.pages(query) for seq in places(number, bits)]
+        jobs = [job for seq in seqs if (job := ledger.job_of(seq)) is not None and job.id not in self._superseded]
+        found = [_Holder(job.id, job.state, job.payload, job.attempt) for job in jobs]
+        return found if mine is None or mine.id in self._superseded else [*found, mine]
+
     def _supersede(self, holder: _Holder, job: NewJob) -> None:
         self.facts.append(superseded(holder.id, holder.attempt, job.id, self._now))
+        self._superseded.add(holder.id)
         self.growth -= 1
 
     def _accept(self, job: NewJob) -> None:

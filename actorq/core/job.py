@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from attrs import Attribute, define, field, frozen
 
-from actorq.config import NAME_LIMIT, PRIORITY_LIMIT, TAGS_LIMIT, duration, name, whole
+from actorq.config import NAME_LIMIT, PRIORITY_LIMIT, TAGS_LIMIT, duration, name, storable, whole
 from actorq.core.retry import Retry
 from actorq.errors import InvalidOption
 
@@ -128,6 +128,7 @@ def _to_tags(value: Any) -> Mapping[str, str]:
             raise InvalidOption("tags", text, "wants strings")
         if len(text) > NAME_LIMIT:
             raise InvalidOption("tags", text[:20] + "…", f"a tag has at most {NAME_LIMIT} characters")
+        storable("tags", text)
     plain = {str.__str__(tag): str.__str__(text) for tag, text in tags.items()}  # JSON takes no Enum for a key
     return MappingProxyType(plain)  # one object serves all jobs of a task, and functions get to see it
 

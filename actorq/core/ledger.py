@@ -60,12 +60,14 @@ class Ledger:
         """``expires`` and ``deadline`` of jobs that wait; the roster watches over those that run."""
         self.parked: dict[str, dict[str, Job]] = {}
         """By task."""
-        self.blocked: dict[Key, dict[str, Job]] = {}
+        self.blocked: dict[Key, dict[str, dict[str, Job]]] = {}
+        """By group, those of none under the empty name."""
         self.paused: dict[str, Job] = {}
         self.running: dict[str, Job] = {}
         self.running_keys: dict[Key, Job] = {}
         """At most one job of a key runs at a time."""
-        self.queued_keys: dict[Key, dict[str, Job]] = {}
+        self.queued_keys: dict[tuple[str, str, str], dict[str, Job]] = {}
+        """By task, key and group."""
         self.running_groups: dict[str, dict[str, Job]] = {}
         self.finished: dict[JobState, OrderedDict[str, Job]] = {state: OrderedDict() for state in FINAL}
         """In the order of their end. (A plain dict from whose front is taken slows down with every take.)"""
@@ -156,7 +158,18 @@ class Ledger:
     @property
     def blocked_count(self) -> int:
         """How many jobs wait for the end of another one of their key."""
-        return sum(map(len, self.blocked.values()))
+        return sum(len(jobs) for groups in self.blocked.values() for jobs in groups.values())
+
+    def free_of(self, key: Key) -> list[str]:
+        """Return the jobs that nothing of their key hinders any more: the first that is blocked of each group.
+
+        None while one runs; and none of a group of which one is queued, and will go first. One of another group may
+        be a long way from running: nobody waits for that.
+        """
+        if key in self.running_keys:
+            return []
+        groups = self.blocked.get(key, {})
+        return [next(iter(jobs)) for group, jobs in groups.items() if (*key, group) not in self.queued_keys]
 
     def holder(self, task: str, key: str) -> Job | None:
         """Return the newest job of the task with this key."""
@@ -204,6 +217,16 @@ class Ledger:
             else:
                 origin.dead_letter_job_id = job.id
 
+    def _tell_origin_that_it_never_was(self, job: Job) -> None:
+        origin = self.jobs.get(job.retry_of or job.dead_letter_of or "")
+        if origin is not None and job.id in (origin.retried_by, origin.dead_letter_job_id):
+            if self._picture is not None:
+                self._picture.keep(origin)
+            if origin.retried_by == job.id:
+                origin.retried_by = None
+            else:
+                origin.dead_letter_job_id = None
+
     def _change(self, job: Job, fact: f.Fact, state: JobState | None) -> None:
         moves = state is not job.state or type(fact) is f.Edited
         options = job.options
@@ -214,6 +237,8 @@ class Ledger:
             self.index.retag(job, options)
         if state is None:
             self._forget(job)
+            if type(fact) is f.Dropped:
+                self._tell_origin_that_it_never_was(job)
         elif moves:
             if state is not JobState.SCHEDULED and state is not JobState.PAUSED:
                 job.hold_reason = None
@@ -257,7 +282,7 @@ class Ledger:
             case JobState.QUEUED:
                 self.ready.push(job)
                 if job.key is not None:
-                    self.queued_keys.setdefault((job.task, job.key), {})[job.id] = job
+                    self.queued_keys.setdefault((job.task, job.key, job.options.group or ""), {})[job.id] = job
             case JobState.SCHEDULED:
                 self._enter_scheduled(job)
             case JobState.PAUSED:
@@ -276,7 +301,8 @@ class Ledger:
         elif reason.is_parked:
             self.parked.setdefault(job.task, {})[job.id] = job
         else:
-            self.blocked.setdefault((job.task, job.key or ""), {})[job.id] = job
+            groups = self.blocked.setdefault((job.task, job.key or ""), {})
+            groups.setdefault(job.options.group or "", {})[job.id] = job
 
     def _enter_running(self, job: Job) -> None:
         self.running[job.id] = job
@@ -294,7 +320,7 @@ class Ledger:
             case JobState.QUEUED:
                 self.ready.remove(job)
                 if job.key is not None:
-                    _take_off(self.queued_keys, (job.task, job.key), job)
+                    _take_off(self.queued_keys, (job.task, job.key, job.options.group or ""), job)
             case JobState.SCHEDULED:
                 self._leave_scheduled(job)
             case JobState.PAUSED:
@@ -311,7 +337,10 @@ class Ledger:
         elif reason.is_parked:
             _take_off(self.parked, job.task, job)
         else:
-            _take_off(self.blocked, (job.task, job.key or ""), job)
+            key = job.task, job.key or ""
+            _take_off(self.blocked[key], job.options.group or "", job)
+            if not self.blocked[key]:
+                del self.blocked[key]
 
     def _leave_running(self, job: Job) -> None:
         del self.running[job.id]

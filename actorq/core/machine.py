@@ -231,7 +231,7 @@ class Machine:
         for effect in decision.effects:
             self.roster.follow_effect(effect, step.now)
             step.effects.append(effect)
-            if type(effect) is e.Abandon and self.roster.has_too_many_deaths(step.now):
+            if type(effect) is e.Abandon and effect.counts and self.roster.has_too_many_deaths(step.now):
                 budget = self.roster.settings.restarts
                 error = WorkersKeepDying(budget.deaths, budget.window_s, effect.cause)
                 self._commit(Decision(effects=[e.GiveUp(error)]), step)

@@ -206,7 +206,7 @@ class Roster:
             case e.Abandon():
                 self._forget(effect.worker)
                 self.lost_workers += 1
-                if not self.is_draining:  # at the end many are left to their jobs, and nobody is hired for them
+                if effect.counts and not self.is_draining:  # at the end many are left to their jobs at once
                     self._deaths.append(now)
             case _:
                 pass

@@ -311,9 +311,8 @@ def _step(job: Job, state: JobState | None, kind: type[f.Fact], at: float) -> f.
 def _unblock(ledger: Ledger) -> None:
     """Let the first that waits for its key go on, where nobody is left who could let it."""
     n = ledger.n
-    stuck = ledger.blocked.keys() - ledger.running_keys.keys() - ledger.queued_keys.keys()
-    for key in sorted(stuck):
-        step = f.Unblocked(ledger.now, next(iter(ledger.blocked[key])))
+    for job_id in [job_id for key in ledger.blocked for job_id in ledger.free_of(key)]:
+        step = f.Unblocked(ledger.now, job_id)
         step.n = ledger.n + 1
         ledger.apply(step)
     ledger.n = n

@@ -414,3 +414,56 @@ async def test_a_queue_is_idle_when_its_only_job_is_put_off():
         seen = [await anext(events) for _ in range(4)]
     names = [event.name for event in seen if isinstance(event, JobEvent)]
     assert names == ["retry_scheduled", "idle", "succeeded", "idle"]
+
+
+async def test_who_watches_one_job_is_not_woken_by_others_and_misses_nothing_of_it() -> None:
+    async with JobQueue() as queue:
+
+        @queue.task(name="nap")
+        async def nap(seconds: float = 0.0) -> None:
+            await anyio.sleep(seconds)
+
+        watched = await nap.submit(1_000.0)
+        seen: list[object] = []
+
+        async def watch() -> None:
+            async with watched.watch(after=0) as events:
+                seen.extend([event async for event in events])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch)
+            await anyio.sleep(1)
+            for _ in range(4):
+                await nap.submit_many([nap.build() for _ in range(1_000)])  # more than the feed remembers
+            await watched
+    assert [getattr(event, "name", "missed") for event in seen] == ["submitted", "started", "succeeded"]
+
+
+async def test_one_who_reads_a_long_history_lets_others_work() -> None:
+    async with JobQueue() as queue:
+
+        @queue.task(name="nothing")
+        async def nothing() -> None:
+            pass
+
+        for handle in await nothing.submit_many([nothing.build() for _ in range(1_000)]):
+            await handle
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await checkpoint()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(count)
+            await checkpoint()
+            read = 0
+            async with queue.watch(after=0) as events:
+                async for _ in events:
+                    read += 1
+                    if read == 3_000:
+                        break
+            assert turns > 3_000 / 250 / 2
+            group.cancel_scope.cancel()

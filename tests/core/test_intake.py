@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from actorq.config import Retention, Settings
+from actorq.config import RestartBudget, Retention, Settings
 from actorq.core import commands as c
 from actorq.core import facts as f
 from actorq.core.job import HoldReason, Job, JobOptions, JobState, Reason
@@ -457,3 +457,47 @@ def test_a_job_without_a_key_cannot_be_blocked() -> None:
     fact.n = house.machine.ledger.n + 1
     with pytest.raises(InternalError, match="has no key"):
         house.machine.ledger.apply(fact)
+
+
+def test_a_queued_job_of_a_paused_group_holds_up_no_other_of_its_key() -> None:
+    house = House(workers=3)
+    red = JobOptions(group="red")
+    for job_id, options in (("a", red), ("b", JobOptions()), ("c", JobOptions())):
+        house.ask(c.Submit((c.NewJob(job_id, "mail", b"[]", options, key="k", on_conflict="keep_last"),)))
+        house.finish(job_id)
+    house.ask(c.PauseAll("red"))
+    house.ask(*(c.Rerun(job_id) for job_id in ("a", "b", "c")))
+    assert house.states() == {"a": "queued", "b": "running", "c": "scheduled"}
+    house.finish("b")
+    assert house.states() == {"a": "queued", "b": "succeeded", "c": "running"}
+
+
+def test_a_clone_that_is_withdrawn_leaves_no_link() -> None:
+    house = House()
+    house.submit("a")
+    house.finish("a")
+    house.ask(c.Rerun("a", clone_id="b"))
+    assert house.job("a").retried_by == "b"
+    house.ask(c.Withdraw(("b",)))
+    assert house.job("a").retried_by is None
+
+
+def test_keep_last_takes_the_places_of_all_that_wait_under_the_key() -> None:
+    house = House(workers=1)
+    house.submit_keyed("old")
+    house.finish("old")
+    house.submit("busy")
+    house.submit_keyed("newer", on_conflict="keep_last")
+    house.ask(c.Rerun("old"))
+    house.submit_keyed("newest", on_conflict="keep_last")
+    assert house.states() == {"old": "cancelled", "busy": "running", "newer": "cancelled", "newest": "queued"}
+
+
+def test_a_pause_that_leaves_workers_to_their_jobs_is_no_sign_that_workers_die() -> None:
+    house = House(workers=3, restarts=RestartBudget(deaths=1, window_s=60.0))
+    for job_id in ("a", "b", "c"):
+        house.submit(job_id, grace=1.0)
+    house.ask(c.PauseAll(stop=True))
+    step = house.ask(after=2.0)
+    assert names(step).count("Abandon") == 3
+    assert "GiveUp" not in names(step)

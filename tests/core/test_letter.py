@@ -9,6 +9,7 @@ import pytest
 from actorq.core import commands as c
 from actorq.core.job import Failure, Job, JobOptions, JobState, Reason
 from actorq.core.letter import dead_letter_of
+from actorq.errors import InvalidOption
 
 from .house import NO_JITTER, House, names
 
@@ -76,11 +77,10 @@ def test_arguments_go_into_the_letter_to_the_byte() -> None:
 
 def test_half_a_character_does_not_break_the_letter() -> None:
     house = House()
-    house.submit("a", dead_letter="mail", tags={"\udcff": "\udcfe"})
+    house.submit("a", dead_letter="mail")
     house.ask(c.Fail("a", 1, Failure(Reason.ERROR, "OSError", "caf\udce9 \0 é"), retryable=False))
     letter = orjson.loads(letter_of(house).payload)[0][0]  # which is strict, as the journal is
     assert letter["failure"]["message"] == r"caf\udce9" + " \0 é"
-    assert letter["job"]["tags"] == {r"\udcff": r"\udcfe"}
 
 
 def test_the_letter_has_the_options_of_its_own_task_and_no_key() -> None:
@@ -161,3 +161,9 @@ def test_no_letter_is_made_of_what_did_not_fail(end: str) -> None:
     house.report(end)
     assert house.job().dead_letter_job_id is None
     assert len(house.states()) == 1
+
+
+def test_half_a_character_is_no_name() -> None:
+    for options in ({"tags": ["\udcff"]}, {"group": "\udcff"}, {"dead_letter": "\udcff"}, {"tags": {"a": "\udcff"}}):
+        with pytest.raises(InvalidOption, match="half of a character"):
+            JobOptions(**options)  # type: ignore[arg-type]

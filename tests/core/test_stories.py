@@ -46,7 +46,7 @@ from actorq.core.retry import Retry
 
 STORIES = sorted(Path(__file__).with_name("stories").glob("*.txt"))
 EPOCH = 1_000.0
-QUIET = {"at", "n", "job_id", "payload", "options", "seq", "data"}
+QUIET = {"at", "n", "job_id", "payload", "options", "seq", "data", "counts"}
 """Fields that a transcript leaves out: they say nothing, or stand elsewhere on the line."""
 
 

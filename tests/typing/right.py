@@ -7,7 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 from actorq import (
+    DeadLetter,
     EventsMissed,
+    Explanation,
+    Filter,
     JobContext,
     JobEvent,
     JobHandle,
@@ -15,6 +18,7 @@ from actorq import (
     JobRecord,
     JobRequest,
     JobState,
+    Outcome,
     QueueStats,
     Retry,
     as_completed,
@@ -60,6 +64,21 @@ def count(ctx: JobContext, *words: str) -> int:
 async def nothing() -> None: ...
 
 
+@queue.task
+async def bury(letter: DeadLetter) -> str:
+    return letter.job.id
+
+
+@queue.task(dead_letter=bury, group="red")
+async def risky() -> int:
+    return 1
+
+
+@queue.task(dead_letter="bury")
+async def risky_too() -> int:
+    return 2
+
+
 class Mailer:
     async def mail(self, to: str) -> int:
         return len(to)
@@ -89,6 +108,21 @@ async def using_keeps_them() -> None:
     later = send.using(delay=5, priority=2, tags={"a": "b"}, run_at=datetime.now(UTC), timeout=None)
     assert_type(await later.run("ada", subject="x"), int)
     assert_type(await resize.using(delay=timedelta(hours=1)).run(3), float)
+
+
+async def using_names_work_and_groups() -> None:
+    keyed = send.using(
+        key="k", on_conflict="keep_last", group="red", dead_letter=True, expires=5, deadline=timedelta(1)
+    )
+    assert_type(await keyed.submit("ada"), JobHandle[int])
+    assert_type(keyed.submit_nowait("ada"), JobHandle[int])
+    assert_type(await send.using(key=None, group=None, dead_letter=bury).run("ada"), int)
+
+
+def queues_and_groups_have_options() -> None:
+    named = JobQueue("var", name="mail", defaults={"timeout": 5, "retry": Retry(max_attempts=2), "tags": ["a"]})
+    named.group("red", limit=3, priority=2, timeout=timedelta(minutes=1), tags={"a": "b"})
+    named.group("blue", limit=None)
 
 
 async def map_yields_results() -> None:
@@ -136,6 +170,40 @@ async def the_queue() -> None:
         assert_type(queue.on("failed", lambda event: event.job_id.upper()), Callable[[], None])
         assert_type(queue.on("missed", lambda missed: missed.last + 1), Callable[[], None])
         queue.on("*", hear)
+
+
+async def verbs_of_one_job() -> None:
+    assert_type(await queue.cancel("id"), bool)
+    assert_type(await queue.cancel("id", "why", dry_run=True), bool)
+    assert_type(await queue.rerun("id"), JobHandle[Any])
+    assert_type(await queue.rerun("id", delay=timedelta(hours=1), clone=True), JobHandle[Any])
+    await queue.pause("id")
+    await queue.resume("id", dry_run=True)
+    await queue.promote("id")
+    await queue.edit("id", args=("ada",), kwargs={"subject": "x"}, priority=3, delay=5, tags=["a"])
+    await queue.remove("id", force=True)
+    assert_type(queue.explain("id"), Explanation)
+
+
+async def verbs_of_all_that_match() -> None:
+    late = Filter(state="scheduled", task=send)
+    assert_type(await queue.cancel(late), Outcome)
+    assert_type(await queue.cancel(late, "why", dry_run=True), Outcome)
+    assert_type(await queue.pause(late), Outcome)
+    assert_type(await queue.resume(late), Outcome)
+    assert_type(await queue.promote(late), Outcome)
+    assert_type(await queue.rerun(late, per_second=20, clone=True), Outcome)
+    assert_type(await queue.edit(late, priority=3, run_at=datetime.now(UTC)), Outcome)
+    assert_type(await queue.remove(late, force=True, dry_run=True), Outcome)
+    assert_type((await queue.cancel(late)).touched, int)
+
+
+async def verbs_of_the_queue() -> None:
+    assert_type(await queue.pause_queue(until=datetime.now(UTC), stop=True), bool)
+    assert_type(await queue.resume_queue(), bool)
+    assert_type(await queue.pause_group("red", until=1e9), bool)
+    assert_type(await queue.resume_group("red"), bool)
+    await queue.drain()
 
 
 async def hear(event: JobEvent) -> None:

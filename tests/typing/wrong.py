@@ -2,11 +2,14 @@
 
 # pyright: strict
 
-from actorq import JobContext, JobHandle, JobQueue, Retry
+from actorq import Filter, JobContext, JobHandle, JobQueue, Outcome, Retry
 
 queue = JobQueue()
 JobQueue(worker=3)  # error
 JobQueue(durability="often")  # error
+JobQueue(defaults={"delay": 5})  # error
+queue.group("red", limit="two")  # error
+queue.group("red", key="k")  # error
 
 
 @queue.task
@@ -52,6 +55,11 @@ async def options_are_no_arguments() -> None:
     send.using(dely=5)  # error
     send.using(priority="high")  # error
     send.using(retry=Retry(max_attempt=3))  # error
+    send.using(key=5)  # error
+    send.using(on_conflict="ignore")  # error
+    send.using(group=3)  # error
+    send.using(dead_letter=5)  # error
+    await send.submit("ada", key="k")  # error
 
 
 async def wrong_results() -> None:
@@ -69,6 +77,20 @@ async def undecorated_callables() -> None:
     await queue.submit(len, 5)  # error
     wrong: str = await (await queue.submit(len, "ada"))  # error
     del wrong
+
+
+async def verbs() -> None:
+    done: Outcome = await queue.cancel("id")  # error
+    said: bool = await queue.cancel(Filter())  # error
+    handle: JobHandle[int] = await queue.rerun(Filter())  # error
+    await queue.cancel(5)  # error
+    await queue.rerun("id", per_second=3)  # error
+    await queue.edit(Filter(), args=(1,))  # error
+    await queue.edit("id", key="k")  # error
+    await queue.edit("id", prio=3)  # error
+    await queue.remove("id", "force")  # error
+    await queue.pause_queue(until="tomorrow")  # error
+    del done, said, handle
 
 
 async def not_awaited() -> None:
