@@ -249,7 +249,7 @@ def test_a_paused_job_keeps_all_that_it_had_over_starts(files: Any) -> None:
 
 def test_a_job_that_waits_for_its_key_goes_on_when_the_run_is_over_that_is_begun_again(files: Any) -> None:
     life = controlled(Life(files))
-    assert set(life.machine.ledger.blocked["mail", "k"]) == {"b"}
+    assert life.machine.ledger.jobs["b"].hold_reason is HoldReason.KEY
     second = Life(files, recover(files).ledger)
     jobs = second.machine.ledger.jobs
     assert [jobs[name].state for name in "ab"].count(JobState.RUNNING) == 1
