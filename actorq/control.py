@@ -186,6 +186,8 @@ class Control(ABC):
         first, rate = duration("delay", delay), number("per_second", per_second)
         if rate is not None and not rate > 0.0:
             raise InvalidOption("per_second", rate, "must be more than zero")
+        if rate is not None and isinstance(which, str):
+            raise InvalidOption("per_second", rate, "is for a filter; one job has a delay=")
         if not dry_run:
             self._supervisor.door.refuse_to_pass(1)
 
@@ -194,7 +196,9 @@ class Control(ABC):
             return c.Rerun(job_id, wait, self.next_id() if clone else None)
 
         answer = await self._ask(which, command, dry_run=dry_run)
-        return answer if isinstance(answer, Outcome) else self.handle(answer)
+        if isinstance(answer, Outcome):
+            return answer
+        return self.handle(str(which) if dry_run else answer)  # no clone was made
 
     @overload
     async def edit(
@@ -288,7 +292,7 @@ class Control(ABC):
         Raises:
             InvalidOption: a time without a time zone.
         """
-        return bool(await self._supervisor.ask(c.PauseAll("", to_instant(until, "until"), stop)))
+        return bool(await self._supervisor.ask(c.PauseAll("", self._future(until), stop)))
 
     async def resume_queue(self) -> bool:
         """Start jobs again. False: it was not paused."""
@@ -296,7 +300,7 @@ class Control(ABC):
 
     async def pause_group(self, group: str, *, until: datetime | float | None = None, stop: bool = False) -> bool:
         """Start no more jobs of the group; see :meth:`pause_queue`."""
-        return bool(await self._supervisor.ask(c.PauseAll(name("group", group), to_instant(until, "until"), stop)))
+        return bool(await self._supervisor.ask(c.PauseAll(name("group", group), self._future(until), stop)))
 
     async def resume_group(self, group: str) -> bool:
         """Start jobs of the group again. False: it was not paused."""
@@ -340,6 +344,8 @@ class Control(ABC):
         some of them before they are asked.
         """
         supervisor = self._supervisor
+        if not isinstance(which, str | Filter):  # pyright: ignore[reportUnnecessaryIsInstance] - not all have type checkers
+            raise InvalidOption("which", which, "wants the id of a job (handle.id), or a Filter")
         if isinstance(which, str):
             if first is not None:
                 await first([which])
@@ -373,6 +379,12 @@ class Control(ABC):
             if is_cancelled is True:
                 with suppress(JobLost):  # it has gone meanwhile
                     await self.handle(job_id).wait()
+
+    def _future(self, until: datetime | float | None) -> float | None:
+        at = to_instant(until, "until")
+        if at is not None and at <= self._supervisor.clock.now():
+            raise InvalidOption("until", until, "lies in the past; it is a time of day, and not how long")
+        return at
 
     def _encode(self, job_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
         job = self._supervisor.job(job_id)

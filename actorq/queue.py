@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from contextvars import copy_context
 from itertools import count
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
@@ -63,7 +64,7 @@ from actorq.explanation import Explanation
 from actorq.function import Function, check_name, name_of
 from actorq.handle import JobHandle
 from actorq.query import EVERYTHING, Filter, Order, Page
-from actorq.record import JobRecord, record_of
+from actorq.record import JobRecord, instant, record_of
 from actorq.stats import QueueStats
 from actorq.store.files import RESERVED_NAMES, DiskFiles, Files
 from actorq.task import CallOptions, ContextDecorator, Decorator, JobRequest, Task, TaskOptions, checked, job_options
@@ -488,6 +489,7 @@ class JobQueue(Control):
             submitted=ledger.seq,
             removed=ledger.removed,
             parked=ledger.parked_count,
+            pauses={scope: None if until == inf else instant(until) for scope, until in ledger.pauses.items()},
             next_queued_s=None if first is None else max(now - ledger.jobs[first].due_at, 0.0),
             workers=roster.target,
             idle_workers=len(roster.idle),

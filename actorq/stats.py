@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from attrs import field, frozen
 
 from actorq.config import Durability
@@ -58,6 +60,8 @@ class QueueStats:
     """Jobs that retention took."""
     parked: int
     """Of the scheduled ones, those that wait for code that fits them."""
+    pauses: dict[str, datetime | None]
+    """What is paused, groups by their names, the queue under the empty one; and until when. None: until resumed."""
     next_queued_s: float | None
     """How long the job that starts next has been ready."""
     workers: int

@@ -240,7 +240,10 @@ class Task(Generic[P, R]):
 
         Raises:
             JobFailed, JobCancelled: as a job ended, in its turn; those on their way go on.
+            InvalidOption: the task has a ``key``, under which all items would be one job.
         """
+        if self._key is not None:
+            raise InvalidOption("key", self._key, "names one job, and map() makes one for each item")
         on_their_way: list[JobHandle[R]] = []
         for item in items:
             if len(on_their_way) == self._counter.window:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import anyio
@@ -209,6 +210,45 @@ async def test_stopping_a_group_leaves_the_others_alone() -> None:
         assert await other == "ok"
         assert await queue.resume_group("red")
         assert await red == "ok"
+
+
+async def test_what_is_paused_can_be_asked() -> None:
+    async with JobQueue() as queue:
+        await queue.pause_queue()
+        until = (await (await naps(queue).submit(0.0)).record()).submitted_at + timedelta(hours=1)
+        await queue.pause_group("red", until=until)
+        assert (await queue.stats()).pauses == {"": None, "red": until}
+        await queue.resume_queue()
+
+
+@pytest.mark.parametrize("until", [0.0, 60, 1e9])
+async def test_a_pause_until_a_time_that_is_over_is_refused(until: float) -> None:
+    async with JobQueue() as queue:
+        with pytest.raises(InvalidOption, match="lies in the past"):
+            await queue.pause_queue(until=until)
+        with pytest.raises(InvalidOption, match="lies in the past"):
+            await queue.pause_group("red", until=until)
+
+
+async def test_a_handle_is_no_id_and_the_error_says_what_is() -> None:
+    async with busy() as (queue, nap):
+        for which in (await nap.submit(0.0), ["a"], None):
+            with pytest.raises(InvalidOption, match=r"wants the id of a job \(handle.id\), or a Filter"):
+                await queue.pause(which)  # type: ignore[call-overload]
+
+
+async def test_a_dry_run_of_a_clone_makes_none() -> None:
+    async with JobQueue() as queue:
+        handle = await ended(naps(queue))
+        assert (await queue.rerun(handle.id, clone=True, dry_run=True)).id == handle.id
+        with pytest.raises(InvalidOption, match="is for a filter"):
+            await queue.rerun(handle.id, per_second=1)  # type: ignore[call-overload]
+
+
+async def test_map_wants_no_key() -> None:
+    async with JobQueue() as queue:
+        with pytest.raises(InvalidOption, match="one for each item"):
+            [result async for result in naps(queue).using(key="k").map([0.0, 1.0])]
 
 
 async def test_a_time_without_a_zone_is_refused() -> None:

@@ -501,3 +501,15 @@ def test_a_pause_that_leaves_workers_to_their_jobs_is_no_sign_that_workers_die()
     step = house.ask(after=2.0)
     assert names(step).count("Abandon") == 3
     assert "GiveUp" not in names(step)
+
+
+def test_a_dead_letter_job_that_is_withdrawn_leaves_no_link_also_while_a_picture_is_taken() -> None:
+    house = House()
+    house.submit("a", dead_letter="mail")
+    house.fail(retryable=False)
+    letter = house.job("a").dead_letter_job_id
+    assert letter is not None
+    picture = house.machine.ledger.picture()
+    house.ask(c.Withdraw((letter,)))
+    assert house.job("a").dead_letter_job_id is None
+    assert [job.dead_letter_job_id for job in picture.take(1_000)] == [letter, None]

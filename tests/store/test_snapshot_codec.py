@@ -175,12 +175,10 @@ def test_payloads_are_kept_without_spare_room() -> None:
 
 def test_half_a_character_does_not_keep_a_job_from_being_stored() -> None:
     failure = Failure(Reason.ERROR, "FileNotFoundError", "no \udcff", "\ud800")
-    tagged = JobOptions(tags={"\udcfe": "x"})
-    job = evolve(FULL, failure=failure, options=tagged, cancel_requested="fine: é")
+    job = evolve(FULL, failure=failure, cancel_requested="fine: é")
     again = decode(JobEncoder(SALT).encode(job))
     assert again.failure == Failure(Reason.ERROR, "FileNotFoundError", "no \\udcff", "\\ud800")
-    assert again.options.tags == {"\\udcfe": "x"}
-    assert evolve(again, failure=failure, options=tagged) == job
+    assert evolve(again, failure=failure) == job
 
 
 def test_progress_that_is_no_number_is_left_out() -> None:
