@@ -162,7 +162,7 @@ class JobContext:
 
     def _read_lines(self) -> None:
         self._is_read_soon = False  # before they are read: what comes after the last of them asks again
-        while self._lines:
+        for _ in range(len(self._lines)):  # and no more in this turn, however fast threads are
             with suppress(ActorqError):  # the queue has stopped
                 self._home.tell(self._lines.popleft())
 

@@ -162,6 +162,8 @@ class Reader:
         self._idle: JobEvent | None = None
         """To be told next."""
         self._is_over = False
+        self._began_at = feed.last
+        """An end that was published before was the end of a former life of the job, if it is watched still."""
         self._looked = 0
 
     async def next(self) -> JobEvent | EventsMissed | None:
@@ -213,7 +215,7 @@ class Reader:
         elif fact.job_id != job_id:
             return None
         else:
-            self._is_over = isinstance(fact, (*ENDS, Dropped))
+            self._is_over = fact.n > self._began_at and isinstance(fact, (*ENDS, Dropped))
         return event_of(fact, news.task) if self._wants(name_of(type(fact))) else None
 
     def _wants(self, name: str) -> bool:

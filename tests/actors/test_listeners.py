@@ -467,3 +467,19 @@ async def test_one_who_reads_a_long_history_lets_others_work() -> None:
                         break
             assert turns > 3_000 / 250 / 2
             group.cancel_scope.cancel()
+
+
+async def test_who_watches_a_job_from_its_beginning_is_shown_its_former_lives_and_the_present_one() -> None:
+    async with JobQueue() as queue:
+
+        @queue.task(name="nap")
+        async def nap() -> None:
+            await anyio.sleep(1)
+
+        handle = await nap.submit()
+        await handle
+        await queue.rerun(handle.id)
+        once, twice = ["submitted", "started", "succeeded"], ["requeued", "started", "succeeded"]
+        for _ in range(2):  # while it lives again, and when it has ended again
+            async with handle.watch(after=0) as events:
+                assert [getattr(event, "name", None) async for event in events] == [*once, *twice]
