@@ -139,7 +139,10 @@ def _withdraw(command: c.Withdraw, ledger: Ledger, roster: Roster, now: float) -
     withdrawn = [ledger.jobs[job_id] for job_id in dict.fromkeys(command.job_ids) if job_id in ledger.jobs]
     for job in withdrawn:
         facts.append(f.Dropped(now, job.id))
-        facts.extend(f.Requeued(now, older.id, older.due_at) for older in _superseded_by(job, ledger, withdrawn))
+        for older in _superseded_by(job, ledger, withdrawn):
+            facts.append(f.Reinstated(now, older.id, older.due_at))
+            if job.state is JobState.PAUSED:  # as was the one whose place it took
+                facts.append(f.Paused(now, older.id))
     return Decision(facts)
 
 

@@ -16,9 +16,10 @@ from actorq.core.job import Failure, JobOptions, Progress
 
 __all__ = [
     "BecameDue", "Blocked", "CancelRequested", "Cancelled", "DeadLettered", "Deduplicated", "Dropped", "Edited",
-    "Extended", "Fact", "Failed", "GroupPaused", "GroupResumed", "Interrupted", "Logged", "Parked", "Paused", "Placed",
-    "Progressed", "Promoted", "QueueFact", "QueuePaused", "QueueResumed", "Released", "Removed", "Requeued", "Resumed",
-    "RetryScheduled", "Snoozed", "Stalled", "Started", "Submitted", "Succeeded", "Unblocked", "Unparked",
+    "Extended", "Fact", "Failed", "GroupPaused", "GroupResumed", "Interrupted", "Logged", "Parked", "Paused",
+    "Placed", "Progressed", "Promoted", "QueueFact", "QueuePaused", "QueueResumed", "Reinstated", "Released",
+    "Removed", "Requeued", "Resumed", "RetryScheduled", "Snoozed", "Stalled", "Started", "Submitted", "Succeeded",
+    "Unblocked", "Unparked",
 ]  # fmt: skip
 
 
@@ -271,6 +272,11 @@ class Cancelled(Fact):
 @define
 class Requeued(Placed):
     """Somebody asked for a job that had ended to run again, attempts fresh."""
+
+
+@define
+class Reinstated(Placed):
+    """The job has its place again: the one that took it was refused."""
 
 
 @define

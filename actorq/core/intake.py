@@ -69,10 +69,11 @@ class Intake:
             self.facts.append(f.Deduplicated(self._now, holder.id))
             self.ids.append(holder.id)
             return
-        if holder is not None and job.key is not None:
-            for waiting in self._waiting((job.task, job.key)):
-                self._supersede(waiting, job)
-        self._accept(job)
+        waiting = self._waiting((job.task, job.key)) if holder is not None and job.key is not None else []
+        for older in waiting:
+            self._supersede(older, job)
+        is_paused = any(older.state is JobState.PAUSED for older in waiting)
+        self._accept(job, is_paused=is_paused)
 
     def _holder(self, key: Key) -> _Holder | None:
         holder = self._holders.get(key)
@@ -95,7 +96,7 @@ class Intake:
         self._superseded.add(holder.id)
         self.growth -= 1
 
-    def _accept(self, job: NewJob) -> None:
+    def _accept(self, job: NewJob, *, is_paused: bool) -> None:
         self._seq += 1
         due_at = self._now + job.delay if job.run_at is None else job.run_at
         submitted = f.Submitted(
@@ -105,8 +106,11 @@ class Intake:
         self.ids.append(job.id)
         self.growth += 1
         self._accepted.add(job.id)
+        if is_paused:  # it was held by hand, and nobody has let go of it
+            self.facts.append(f.Paused(self._now, job.id))
         if job.key is not None:
-            self._holders[job.task, job.key] = _Holder(job.id, JobState.QUEUED, job.payload, 0)
+            state = JobState.PAUSED if is_paused else JobState.QUEUED
+            self._holders[job.task, job.key] = _Holder(job.id, state, job.payload, 0)
 
 
 def _stands_for(holder: _Holder, job: NewJob) -> bool:

@@ -521,6 +521,16 @@ def _requeued(job: Job, fact: f.Requeued) -> None:
     job.due_at = job.limits_from = fact.due_at
 
 
+def _reinstated(job: Job, fact: f.Reinstated) -> None:
+    """Undo what its end left behind: what held it is found in its last attempt, and all else was kept."""
+    last = job.attempts[-1] if job.attempts else None
+    is_retry = last is not None and last.outcome in ("retry_scheduled", "interrupted")
+    job.hold_reason = HoldReason.RETRY if is_retry else HoldReason.DELAY
+    job.failure = None if last is None else last.failure
+    job.due_at = fact.due_at
+    job.ended_at = None
+
+
 def _unchanged(job: Job, fact: f.Deduplicated | f.Unblocked | f.Extended) -> None:
     del job, fact
 
@@ -555,6 +565,7 @@ _CHANGES: dict[type[f.Fact], Callable[[Job, Any], None]] = {
     f.DeadLettered: _ended_badly,
     f.Cancelled: _ended_badly,
     f.Requeued: _requeued,
+    f.Reinstated: _reinstated,
     f.Removed: _gone,
     f.Dropped: _gone,
 }

@@ -73,6 +73,7 @@ _BY_FACT: dict[type[Fact], dict[tuple[JobState | None, ...], Target]] = {
     facts.Cancelled: {_LIVE: JobState.CANCELLED},
     # after the end
     facts.Requeued: {FINAL: BY_DUE_TIME},
+    facts.Reinstated: {(JobState.CANCELLED,): BY_DUE_TIME},
     facts.Removed: {FINAL: None},
     # as if it had never been
     facts.Dropped: {_LIVE: None, FINAL: None},

@@ -240,7 +240,7 @@ class Machine:
 
     def _happen(self, fact: f.Fact, step: Step) -> None:
         fact.n = self.ledger.n + 1
-        if type(fact) is f.Requeued:  # perhaps in one step with its end: let that be told as it was
+        if type(fact) in (f.Requeued, f.Reinstated):  # perhaps in one step with its end: let that be told as it was
             step.ended = [copy(job) if job.id == fact.job_id else job for job in step.ended]
         job = self.ledger.apply(fact)
         step.facts.append(fact)

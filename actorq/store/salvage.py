@@ -261,7 +261,7 @@ def _way_to(job: Job | None, fact: f.Fact) -> list[f.Fact]:
         return [fact]
     if job is None or job.state.is_final or kind is f.Submitted or not _is_credible(job, fact):
         return []
-    if kind in (f.Removed, f.Requeued):
+    if kind in (f.Removed, f.Requeued, f.Reinstated):
         return _end_before(job, fact)
     way: list[f.Fact] = []
     while (state, kind) not in TRANSITIONS:
@@ -278,7 +278,8 @@ def _end_before(job: Job, fact: f.Fact) -> list[f.Fact]:
     if isinstance(fact, f.Removed):
         return [f.Dropped(fact.at, job.id)]
     failure = Failure(Reason.ERROR, "Lost", "how it ended is lost", attempt=job.attempt, at=fact.at)
-    return [f.Failed(fact.at, job.id, failure), fact]
+    end = f.Cancelled if isinstance(fact, f.Reinstated) else f.Failed
+    return [end(fact.at, job.id, failure), fact]
 
 
 def _is_credible(job: Job, fact: f.Fact) -> bool:

@@ -1,6 +1,7 @@
 """Keys: what becomes of a job whose key is held, and that one job of a key runs at a time."""
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import pytest
@@ -82,7 +83,7 @@ def test_a_second_job_of_a_key_fares_as_the_table_says(policy: Any, holder: str,
         case "replaces":
             assert answer == "new"
             assert house.states()["old"] == "cancelled"
-            assert house.states()["new"] == "queued"
+            assert house.states()["new"] == ("paused" if before["old"] == "paused" else "queued")
         case _:
             assert answer == "new"
             assert house.states()["old"] == before["old"]
@@ -513,3 +514,27 @@ def test_a_dead_letter_job_that_is_withdrawn_leaves_no_link_also_while_a_picture
     house.ask(c.Withdraw((letter,)))
     assert house.job("a").dead_letter_job_id is None
     assert [job.dead_letter_job_id for job in picture.take(1_000)] == [letter, None]
+
+
+def test_whose_place_was_taken_has_all_it_had_when_the_newcomer_is_withdrawn() -> None:
+    house = House(workers=1)
+    house.submit_keyed("a", options={"expires": 500.0})
+    house.fail("a")
+    house.ask(c.Pause("a"))
+    before = copy(house.job("a"))
+    assert (before.attempt, before.hold_reason) == (1, HoldReason.RETRY)
+    house.submit_keyed("b", on_conflict="replace")
+    assert house.states() == {"a": "cancelled", "b": "paused"}
+    house.ask(c.Withdraw(("b",)))
+    assert house.job("a") == before
+
+
+def test_a_newcomer_is_held_by_hand_if_the_one_was_whose_place_it_takes() -> None:
+    house = House(workers=2)
+    house.submit_keyed("a", on_conflict="keep_last", delay=5.0)
+    house.ask(c.Pause("a"))
+    house.submit_keyed("b", on_conflict="keep_last")
+    house.submit_keyed("c", on_conflict="keep_last")
+    assert house.states() == {"a": "cancelled", "b": "cancelled", "c": "paused"}
+    house.ask(c.Resume("c"))
+    assert house.running() == ["c"]

@@ -357,8 +357,8 @@ def test_the_first_final_state_wins(history: History) -> None:
     over: set[str] = set()
     for fact in world.facts:
         if fact.job_id in over:
-            assert isinstance(fact, f.Requeued | f.Removed | f.Dropped | f.Deduplicated)
-        if isinstance(fact, f.Requeued | f.Removed | f.Dropped):
+            assert isinstance(fact, f.Requeued | f.Reinstated | f.Removed | f.Dropped | f.Deduplicated)
+        if isinstance(fact, f.Requeued | f.Reinstated | f.Removed | f.Dropped):
             over.discard(fact.job_id)
         if isinstance(fact, ENDS):
             over.add(fact.job_id)

@@ -31,6 +31,7 @@ def fact_of(kind: type[Fact], due_at: float = NOW) -> Fact:
         f.Resumed: (due_at,),
         f.Edited: (due_at,),
         f.Requeued: (due_at,),
+        f.Reinstated: (due_at,),
         f.RetryScheduled: (due_at, BAD),
         f.Snoozed: (due_at,),
         f.Interrupted: (due_at,),
@@ -105,7 +106,7 @@ def test_every_stored_state_can_be_reached_and_left() -> None:
 
 def test_a_final_state_is_left_by_rerun_or_removal_only() -> None:
     kinds = {kind for state, kind in TRANSITIONS if state is not None and state.is_final}
-    assert kinds == {f.Requeued, f.Removed, f.Dropped, f.Deduplicated}
+    assert kinds == {f.Requeued, f.Reinstated, f.Removed, f.Dropped, f.Deduplicated}
 
 
 def test_a_job_can_be_dropped_from_every_state() -> None:

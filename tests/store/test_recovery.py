@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from attrs import evolve
 
 from actorq.core import commands as c
 from actorq.core.job import Failure, HoldReason, Job, JobOptions, JobState, Reason
@@ -538,6 +539,8 @@ def golden_of_version_2(files: Any, monkeypatch: pytest.MonkeyPatch) -> Life:
     life.do(c.SetGroup("red", 2), c.Extend("i", claim, 2.5), c.Submit((keyed("l"),)))  # it is blocked by i
     clear()
     life.do(c.Fail("i", claim, BAD))
+    waiting = c.NewJob("n", "mail", b"[]", options, 99.0, key="n", on_conflict="replace")
+    life.do(c.Submit((waiting,)), c.Submit((evolve(waiting, id="o"),)), c.Withdraw(("o",)), c.Cancel("n"))
     life.do(c.Rerun("i", 3.0), c.Rerun("h", clone_id="m"), c.Remove("h"))
     clear()
     silent = JobOptions(heartbeat_timeout=0.5, retry=Retry(max_attempts=1))

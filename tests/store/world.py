@@ -331,7 +331,7 @@ class Life:
             if isinstance(command, c.Submit) and isinstance(answer, tuple)
             for job_id in answer
         ]
-        again = {fact.job_id for fact in step.facts if isinstance(fact, f.Requeued)}
+        again = {fact.job_id for fact in step.facts if isinstance(fact, f.Requeued | f.Reinstated)}
         ended = tuple((job.id, job.state) for job in step.ended if job.id not in again)
         self.promises.append(Promise(machine.ledger.n, tuple(submits), ended))
 
@@ -341,7 +341,7 @@ class Life:
             self.world.seen[type(fact).__name__] += 1
             if isinstance(fact, f.Removed | f.Dropped):
                 self.world.book.released.add(fact.job_id)
-            elif isinstance(fact, f.Requeued):  # somebody asked for it
+            elif isinstance(fact, f.Requeued | f.Reinstated):  # somebody asked for it; or it had made room for nothing
                 self.world.book.ended.pop(fact.job_id, None)
                 for promise in self.promises:
                     promise.ended = tuple(end for end in promise.ended if end[0] != fact.job_id)
