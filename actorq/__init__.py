@@ -7,13 +7,14 @@ the user holds). ``views`` tells all this in the words of other systems.
 """
 
 from actorq.actors.context import JobContext, current_job
-from actorq.config import RestartBudget, Retention
+from actorq.config import Processes, RestartBudget, Retention
 from actorq.control import Outcome
 from actorq.core.job import HoldReason, JobOptions, JobState, Priority, Progress, Reason
 from actorq.core.retry import Retry
 from actorq.dead_letter import DeadJob, DeadLetter, LastFailure
 from actorq.errors import (
     ActorqError,
+    AttemptCancelled,
     CancelJob,
     DuplicateJob,
     InternalError,
@@ -39,6 +40,7 @@ from actorq.errors import (
     StoreTooNew,
     UnknownTask,
     Unrecoverable,
+    UnsendableTask,
     UnstorableTask,
     Verdict,
     WorkersKeepDying,
@@ -51,6 +53,7 @@ from actorq.logs import JobLogHandler
 from actorq.query import Filter, Page
 from actorq.queue import JobQueue
 from actorq.record import AttemptRecord, ErrorRecord, JobRecord, LogLine
+from actorq.stack import Frame, Stack
 from actorq.stats import Durations, QueueStats, WindowStats
 from actorq.task import JobRequest, Task
 
@@ -58,6 +61,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ActorqError",
+    "AttemptCancelled",
     "AttemptRecord",
     "CancelJob",
     "DeadJob",
@@ -68,6 +72,7 @@ __all__ = [
     "EventsMissed",
     "Explanation",
     "Filter",
+    "Frame",
     "HoldReason",
     "Holder",
     "InternalError",
@@ -96,6 +101,7 @@ __all__ = [
     "Page",
     "PayloadError",
     "Priority",
+    "Processes",
     "Progress",
     "QueueClosed",
     "QueueFull",
@@ -107,6 +113,7 @@ __all__ = [
     "Retry",
     "RetryAfter",
     "Snooze",
+    "Stack",
     "StoreCorrupt",
     "StoreError",
     "StoreFailed",
@@ -116,6 +123,7 @@ __all__ = [
     "Task",
     "UnknownTask",
     "Unrecoverable",
+    "UnsendableTask",
     "UnstorableTask",
     "Verdict",
     "WindowStats",

@@ -13,7 +13,7 @@ from attrs import Attribute, field, frozen
 
 from actorq.errors import InvalidOption
 
-__all__ = ["Durability", "OnUnknownTask", "Recovery", "RestartBudget", "Retention", "Settings"]
+__all__ = ["Durability", "OnUnknownTask", "Processes", "Recovery", "RestartBudget", "Retention", "Settings"]
 
 
 Seconds = float | timedelta
@@ -26,11 +26,21 @@ DURABILITIES: Final = ("memory", "snapshot", "flush", "fsync")
 OnUnknownTask = Literal["park", "fail"]
 Recovery = Literal["strict", "salvage"]
 
+RunIn = Literal["loop", "thread", "process"]
+PLACES: Final = ("loop", "thread", "process")
+"""Where the function of a job may run."""
+
 LONGEST_S: Final = 100 * 365 * 86_400.0
 """No delay or limit is longer: a hundred years, so that sums of times stay exact to the microsecond."""
 
 ATTEMPTS_LIMIT: Final = 1_000_000
 """The most attempts that a retry rule may ask for."""
+
+INTERRUPTIONS_LIMIT: Final = 1_000_000
+"""The most interruptions, or snoozes, that a job may be allowed."""
+
+MEMORY_LIMIT_MB: Final = 2**30
+"""The largest limit of memory, in MiB: a PiB, so that it stays exact in bytes."""
 
 FACTOR_LIMIT: Final = 1_000.0
 """The largest factor of an exponential backoff."""
@@ -188,8 +198,18 @@ SNAPSHOTS_KEPT: Final = 2
 EAGER_S: Final = 0.002
 """How long a worker runs attempts that never wait, one after the other, before it lets the loop turn."""
 
+REFUSALS_LIMIT: Final = 100
+"""How often a function on trio swallows its cancellation before it is spared more, which would burn a core."""
+
 LET_GO_S: Final = 0.05
 """How long closing waits, twice, for coroutines that it has let go of; then they are left behind."""
+
+HURRY_GRACE_S: Final = 0.5
+"""The grace of what runs when closing is in a hurry: its caller, or the body of ``async with``, was cancelled, or one
+more signal has come …"""
+
+HURRY_S: Final = 1.0
+"""… and how long closing takes at most from there on, whatever jobs and callbacks do. What the disk needs is added."""
 
 EAGER_SUBMITS: Final = 100
 """Submits that find room at once before one of them lets the loop turn, and can be cancelled."""
@@ -202,6 +222,61 @@ FEED_BYTES: Final = 16 * 1024 * 1024
 
 LATE_LOOP_S: Final = 0.05
 """An alarm later than this means that the loop was blocked: silence meanwhile is not the jobs' fault."""
+
+THREAD_IDLE_S: Final = 10.0
+"""How long a thread waits for another function before it leaves."""
+
+FRAME_LIMIT: Final = 2 * 1024 * 1024
+"""Bytes of the longest message between a queue and its worker processes: arguments or a result, and what surrounds
+them, with every character escaped."""
+
+PROCESS_START_S: Final = 60.0
+"""How long a worker process may take until it is ready: it imports the main module of the program."""
+
+PROCESS_IDLE_S: Final = 60.0
+"""How long a worker process that is not among those kept ahead of need waits for another job."""
+
+PROCESS_LEAVE_S: Final = 1.0
+"""How long a worker process that is sent home may take to leave; then it is killed."""
+
+CLOSE_SLACK_S: Final = 4 * LET_GO_S + LISTENERS_CLOSE_S + PROCESS_LEAVE_S
+"""How much longer than ``drain_timeout`` and ``grace`` closing takes at most, whatever jobs and callbacks do: to let go
+of coroutines, to let callbacks hear the last events, and to send worker processes home. What the disk needs is added,
+and so is for how long somebody blocks the event loop."""
+
+PROCESS_BEATS: Final = 4
+"""How often within ``heartbeat_timeout`` a worker process says by itself that it is alive …"""
+
+PROCESS_BUSY: Final = 0.1
+"""… and which part of the time it must have computed to be taken for alive, though it cannot say so."""
+
+STACK_LIMIT: Final = 100
+"""Frames that are told of where a job stands: the innermost ones."""
+
+WATCH_INTERVAL_S: Final = 0.2
+"""How often the watchdog looks at the event loop while something runs …"""
+
+WATCH_SHARE: Final = 0.25
+"""… or more often: after this part of ``blocked_after``."""
+
+WATCH_ALIVE_S: Final = 10.0
+"""How often the watchdog asks a loop that only waits whether it is still there."""
+
+PROCESS_STACK_S: Final = 1.0
+"""How long a worker process may take to say where it stands."""
+
+MEMORY_INTERVAL_S: Final = 0.1
+"""How often the memory of processes that have a limit is measured …"""
+
+MEMORY_COST: Final = 0.1
+"""… and how much of a core that may cost at most: on a machine with many processes it is measured less often."""
+
+
+LATE_TURN_S: Final = 0.001
+"""When the supervisor wakes later than this, others may have been kept waiting, too …"""
+
+TURNS_TO_SPEAK: Final = 3
+"""… and the loop turns so often before he looks for silence: what comes over a socket takes two to be heard."""
 
 
 def duration(option: str, value: object, *, positive: bool = False) -> float:
@@ -320,14 +395,17 @@ class Retention:
 
 @frozen
 class RestartBudget:
-    """How many workers may be lost before the queue gives up.
+    """How many workers may be lost before a task is paused, and before the queue gives up.
 
     Source: ``intensity`` and ``period`` of Erlang/OTP supervisors. A worker is lost when its job ignores
-    cancellation beyond its grace, or when it ends by a bug.
+    cancellation beyond its grace, when its process dies or is killed for its memory, or when it ends by a bug.
     """
 
     deaths: int = field(default=100, validator=_positive)
+    """Within the window, before the queue ends with WorkersKeepDying."""
     window_s: float = field(default=60.0, validator=_seconds)
+    task_deaths: int = field(default=10, validator=_positive)
+    """Within the window, under jobs of one task, before that task is paused: the others go on."""
 
 
 def _unknown_task(instance: Any, attribute: Attribute[Any], value: object) -> None:
@@ -338,6 +416,36 @@ def _unknown_task(instance: Any, attribute: Attribute[Any], value: object) -> No
 def _workers(instance: Any, attribute: Attribute[Any], value: int) -> None:
     del instance
     whole(attribute.name, value, 1, WORKERS_LIMIT)
+
+
+def _max_abandoned(instance: Any, attribute: Attribute[Any], value: int) -> None:
+    del instance
+    whole(attribute.name, value, 0, WORKERS_LIMIT)
+
+
+def _ahead(instance: Any, attribute: Attribute[Any], value: int) -> None:
+    del instance
+    whole(attribute.name, value, 0, WORKERS_LIMIT)
+
+
+def _recycle_above(instance: Any, attribute: Attribute[Any], value: int) -> None:
+    del instance
+    whole(attribute.name, value, 1, MEMORY_LIMIT_MB)
+
+
+@frozen
+class Processes:
+    """How the worker processes are kept in which tasks with ``run_in="process"`` run.
+
+    There are never more than there are workers, but for those ahead and those on their way out.
+    """
+
+    ahead: int = field(default=1, validator=_ahead)
+    """Started before they are needed, and kept while nothing runs; none before there is a task for them."""
+    recycle_after: int = field(default=1_000, validator=_positive)
+    """Jobs that one process runs before a fresh one takes its place."""
+    recycle_above_mb: int = field(default=512, validator=_recycle_above)
+    """MiB of memory that a process may hold on to after a job; with more, a fresh one takes its place."""
 
 
 @frozen
@@ -354,3 +462,6 @@ class Settings:
     retention: Retention = Retention()
     restarts: RestartBudget = RestartBudget()
     on_unknown_task: OnUnknownTask = field(default="park", validator=_unknown_task)
+    max_abandoned: int = field(default=100, validator=_max_abandoned)
+    """How many functions that ignore their cancellation may go on beside their replacements: the slot of one more is
+    not lent again before one of them has ended."""

@@ -19,13 +19,24 @@ from attrs import define, field, frozen
 from actorq.actors.context import running_attempt
 from actorq.actors.search import matching_ids
 from actorq.actors.supervisor import Supervisor
-from actorq.config import BULK_CHUNK, BULK_REFUSED, LONGEST_S, Seconds, duration, name, number, text
+from actorq.config import (
+    BULK_CHUNK,
+    BULK_REFUSED,
+    LONGEST_S,
+    WORKERS_LIMIT,
+    Seconds,
+    duration,
+    name,
+    number,
+    text,
+    whole,
+)
 from actorq.core import commands as c
-from actorq.errors import ActorqError, InvalidOption, InvalidState, JobLost, JobNotFound, UnknownTask
+from actorq.errors import ActorqError, InvalidOption, InvalidState, JobLost, JobNotFound, QueueClosed, UnknownTask
 from actorq.function import Function
 from actorq.handle import JobHandle
 from actorq.query import Filter
-from actorq.task import EditOptions, checked, job_options, placement, to_instant
+from actorq.task import EditOptions, Named, checked, job_options, placement, to_instant
 
 __all__ = ["Control", "Outcome"]
 
@@ -70,6 +81,8 @@ class _Tally:
 
 class Control(ABC):
     """The verbs of a queue."""
+
+    name: str
 
     @property
     @abstractmethod
@@ -306,6 +319,13 @@ class Control(ABC):
         """Start jobs of the group again. False: it was not paused."""
         return bool(await self._supervisor.ask(c.ResumeAll(name("group", group))))
 
+    async def resume_task(self, task: str | Named) -> bool:
+        """Let jobs of the task start again, which was paused because too many workers died under them.
+
+        What has died so far is forgotten: it is paused again if as many die anew. False: it was not paused.
+        """
+        return bool(await self._supervisor.ask(c.ResumeTask(name("task", getattr(task, "name", task)))))
+
     async def drain(self) -> None:
         """Wait until no job runs. While the queue is not paused, others may have begun by then.
 
@@ -313,13 +333,52 @@ class Control(ABC):
             QueueClosed, InternalError, WorkersKeepDying: the queue ended first.
             InvalidState: a job of this queue asks for it, and would wait for itself.
         """
-        self._refuse_in_a_job("drain the queue from")
+        running = self._supervisor.machine.ledger.running
+        await self._until(lambda: not running, "drain the queue from")
+
+    async def set_workers(self, workers: int) -> None:
+        """Change how many jobs run at a time; those that are too many finish what they run.
+
+        Raises:
+            InvalidOption: not a whole number from 1.
+        """
         supervisor = self._supervisor
-        running = supervisor.machine.ledger.running
-        await supervisor.until(lambda: supervisor.trouble is not None or not running)
-        await supervisor.kept()
+        if supervisor.machine.roster.is_draining:
+            raise QueueClosed(self.name, "closing")
+        await supervisor.ask(c.SetWorkers(whole("workers", workers, 1, WORKERS_LIMIT)))
+
+    async def join(self) -> None:
+        """Wait until every job has ended, but for those that are parked or paused.
+
+        Raises:
+            QueueClosed, InternalError, WorkersKeepDying: the queue ended first.
+            InvalidState: a job of this queue asks for it, and would wait for itself.
+        """
+        ledger = self._supervisor.machine.ledger
+        await self._until(lambda: ledger.live == ledger.parked_count + len(ledger.paused), "join the queue from")
+
+    async def snapshot(self) -> None:
+        """Make a snapshot now, and return when all that has happened until now is in it.
+
+        With a journal that only makes the next start faster; without one, it makes safe what is in it.
+
+        Raises:
+            StoreError: it could not be written.
+            QueueClosed: the queue was closed meanwhile.
+        """
+        supervisor = self._supervisor
+        if supervisor.trouble is not None:
+            raise supervisor.trouble
+        await supervisor.scribe.snapshots.snapshot(supervisor.machine.ledger, supervisor.clock.now)
 
     # -- how --------------------------------------------------------------------------------------------
+
+    async def _until(self, is_so: Callable[[], bool], verb: str) -> None:
+        """Wait until something is so, and that is kept; or there is trouble, and raise it."""
+        self._refuse_in_a_job(verb)
+        supervisor = self._supervisor
+        await supervisor.until(lambda: supervisor.trouble is not None or is_so())
+        await supervisor.kept()
 
     @abstractmethod
     def next_id(self) -> str:

@@ -11,7 +11,8 @@
     │   ├── PayloadError         an argument or a result that cannot be stored as JSON
     │   ├── InvalidOption        an option outside its range (also a ValueError)
     │   ├── InvalidCursor        not the cursor of a page of this query (also a ValueError)
-    │   └── UnstorableTask       a function without a name that a restart would find (also a ValueError)
+    │   ├── UnstorableTask       a function without a name that a restart would find (also a ValueError)
+    │   └── UnsendableTask       a function that a worker process would not find (also a ValueError)
     ├── JobError                 something about one job; carries ``job_id``
     │   ├── JobFailed            its attempts are used up, or a limit has passed
     │   ├── JobCancelled
@@ -34,6 +35,8 @@
     ├── Unrecoverable            do not try again
     └── CancelJob                end as cancelled
 
+    AttemptCancelled             raised *in* a function that looks whether it was asked to stop (a BaseException)
+
 An error takes data, keeps it as attributes, and says what happened, where, and what to do next.
 """
 
@@ -41,6 +44,7 @@ from __future__ import annotations
 
 __all__ = [
     "ActorqError",
+    "AttemptCancelled",
     "CancelJob",
     "DuplicateJob",
     "InternalError",
@@ -66,6 +70,7 @@ __all__ = [
     "StoreTooNew",
     "UnknownTask",
     "Unrecoverable",
+    "UnsendableTask",
     "UnstorableTask",
     "Verdict",
     "WorkersKeepDying",
@@ -168,6 +173,15 @@ def _shown(value: object) -> str:
 
 class UnstorableTask(Refused, ValueError):
     """The function cannot be a task: a restart could not find it under a name of its own."""
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name = name
+        self.why = why
+        super().__init__(f"{name}: {why}.")
+
+
+class UnsendableTask(Refused, ValueError):
+    """The function cannot run in a worker process: it would not be found there."""
 
     def __init__(self, name: str, why: str) -> None:
         self.name = name
@@ -381,3 +395,17 @@ class CancelJob(Verdict):
     def __init__(self, reason: str = "") -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+# -- raised in functions ------------------------------------------------------------------------
+
+
+class AttemptCancelled(BaseException):
+    """The attempt was asked to stop, for ``reason``, a :class:`actorq.Reason`.
+
+    A function lets it pass, or tidies up and raises it again; ``except Exception`` does not stop it.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        self.reason = reason
+        super().__init__("the attempt was asked to stop" + (f", reason {reason}" if reason else ""))

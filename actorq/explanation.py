@@ -27,6 +27,8 @@ class ObstacleKind(StrEnum):
     GROUP_LIMIT = "group_limit"
     KEY = "key"
     NO_TASK = "no_task"
+    TASK_PAUSED = "task_paused"
+    """Too many workers died under jobs of its task."""
     BAD_PAYLOAD = "bad_payload"
     AHEAD = "ahead"
     """Other jobs come first."""

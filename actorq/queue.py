@@ -7,24 +7,22 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import copy_context
 from itertools import count
-from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 import anyio
 
-from actorq.actors import search
+from actorq.actors.block import BlockLimit
 from actorq.actors.clock import Clock, SystemClock
 from actorq.actors.context import running_attempt
-from actorq.actors.depth import depths, oldest_s
-from actorq.actors.feed import Reader
-from actorq.actors.house import House, Plan
+from actorq.actors.house import House
 from actorq.actors.listeners import Listeners
+from actorq.actors.plan import Plan
 from actorq.actors.scribe import Keeping
 from actorq.actors.supervisor import Supervisor
 from actorq.actors.waiter import Waiter
@@ -32,42 +30,36 @@ from actorq.config import (
     COMPACTION_INTERVAL_S,
     DURABILITIES,
     SNAPSHOT_INTERVAL_S,
-    WORKERS_LIMIT,
     Durability,
     OnUnknownTask,
+    Processes,
     Recovery,
     RestartBudget,
     Retention,
     Seconds,
     Settings,
     duration,
-    name,
     one_of,
-    whole,
 )
 from actorq.control import Control
 from actorq.core import commands as c
 from actorq.core.job import JobOptions
 from actorq.core.retry import Retry
+from actorq.declaring import Declaring
 from actorq.errors import (
     ActorqError,
     InvalidOption,
     InvalidState,
-    JobNotFound,
     QueueClosed,
     UnknownTask,
     UnstorableTask,
     WrongThread,
 )
-from actorq.event import EventsMissed, JobEvent, check_names
-from actorq.explanation import Explanation
-from actorq.function import Function, check_name, name_of
+from actorq.function import Function, check_name
 from actorq.handle import JobHandle
-from actorq.query import EVERYTHING, Filter, Order, Page
-from actorq.record import JobRecord, instant, record_of
-from actorq.stats import QueueStats
+from actorq.questions import Questions
 from actorq.store.files import RESERVED_NAMES, DiskFiles, Files
-from actorq.task import CallOptions, ContextDecorator, Decorator, JobRequest, Task, TaskOptions, checked, job_options
+from actorq.task import Counter, JobRequest, Task, TaskOptions
 
 __all__ = ["JobQueue"]
 
@@ -75,7 +67,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class JobQueue(Control):
+class JobQueue(Declaring, Control, Questions):
     """Durable background jobs inside an asyncio or trio application.
 
     Declare tasks with :meth:`task`, open the queue with ``async with``, and submit. It may be entered and left
@@ -98,6 +90,9 @@ class JobQueue(Control):
         grace: Seconds = 10.0,
         retention: Retention | None = None,
         restarts: RestartBudget | None = None,
+        max_abandoned: int = 100,
+        processes: Processes | None = None,
+        blocked_after: Seconds | None = 0.5,
         defaults: TaskOptions | None = None,
         on_unknown_task: OnUnknownTask = "park",
         recovery: Recovery = "strict",
@@ -122,7 +117,12 @@ class JobQueue(Control):
             drain_timeout: how long closing waits for running jobs before it cancels them.
             grace: how long closing waits for jobs that are being cancelled; a shorter ``grace`` of a task stands.
             retention: how long jobs that have ended can be asked for.
-            restarts: how many workers may be lost before the queue gives up.
+            restarts: how many workers may be lost before a task is paused, and before the queue gives up.
+            max_abandoned: how many functions that ignore their cancellation may go on beside their replacements; the
+                slot of one more is not lent again before one of them has ended.
+            processes: how worker processes are kept, for jobs with ``run_in="process"``.
+            blocked_after: an event loop that does not turn for so long is told of, with the job that blocks it; None:
+                it is not watched.
             defaults: options of all jobs, unless their group, their task or their call say otherwise.
             on_unknown_task: whether stored jobs of a task that is not declared wait for it, or fail.
             recovery: ``"strict"`` refuses damaged files; ``"salvage"`` keeps what can be read of them, and sets
@@ -132,7 +132,7 @@ class JobQueue(Control):
         Raises:
             InvalidOption: a value out of range.
         """
-        self.name = check_name(name)
+        super().__init__(check_name(name), defaults or {})
         self.path = None if path is None else _directory(Path(path), name)
         if path == "":
             raise InvalidOption("path", path, "names no directory; None keeps jobs in memory")
@@ -145,6 +145,10 @@ class JobQueue(Control):
         one_of("recovery", recovery, ("strict", "salvage"))
         if snapshot_interval is None:
             snapshot_interval = SNAPSHOT_INTERVAL_S if self.durability == "snapshot" else COMPACTION_INTERVAL_S
+        self.block_limit = BlockLimit(
+            None if blocked_after is None else duration("blocked_after", blocked_after, positive=True)
+        )
+        """From when the event loop counts as blocked; :func:`actorq.testing.no_blocking` has its own."""
         self._plan = Plan(
             Settings(
                 name,
@@ -154,6 +158,7 @@ class JobQueue(Control):
                 retention or Retention(),
                 restarts or RestartBudget(),
                 on_unknown_task,
+                max_abandoned,
             ),
             Keeping(
                 files,
@@ -164,14 +169,10 @@ class JobQueue(Control):
             ),
             duration("drain_timeout", drain_timeout),
             Listeners(name),
+            processes or Processes(),
+            self.block_limit,
             make_clock,
         )
-        self._functions: dict[str, Function] = {}
-        self._tasks: dict[str, Task[..., Any]] = {}
-        self._defaults = _task_options(defaults or {})
-        self._groups: dict[str, tuple[int | None, TaskOptions]] = {}
-        self.declarations = 0
-        """How often options were declared."""
         self._house: House | None = None
         self._is_opening = False
         self._was_open = False
@@ -247,101 +248,6 @@ class JobQueue(Control):
         async with self:
             yield {"queue" if self.name == "default" else self.name: self}
 
-    # -- declaring ---------------------------------------------------------------------------------------
-
-    @overload
-    def task(self, fn: Callable[P, Awaitable[R]], /) -> Task[P, R]: ...
-    @overload
-    def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
-    @overload
-    def task(
-        self, fn: None = None, /, *, name: str | None = None, context: Literal[True], **options: Unpack[TaskOptions]
-    ) -> ContextDecorator: ...
-    @overload
-    def task(
-        self,
-        fn: None = None,
-        /,
-        *,
-        name: str | None = None,
-        context: Literal[False] = False,
-        **options: Unpack[TaskOptions],
-    ) -> Decorator: ...
-    def task(
-        self,
-        fn: Callable[..., Any] | None = None,
-        /,
-        *,
-        name: str | None = None,
-        context: bool = False,
-        **options: Unpack[TaskOptions],
-    ) -> Any:
-        """Declare a function as a task of this queue. The decorated name stays callable as the plain function.
-
-        Args:
-            fn: ``async def`` runs on the event loop, ``def`` in a thread.
-            name: by which stored jobs find it; its module and name, if not given.
-            context: whether its first parameter is the :class:`JobContext`.
-            options: of all its jobs; ``using`` says others for a call.
-
-        Raises:
-            UnstorableTask: the function has no name that a restart would find, or the name is taken.
-            InvalidOption: a value out of range.
-        """
-        known = cast("CallOptions", checked(options, TaskOptions))
-
-        def declare(fn: Callable[..., Any]) -> Task[..., Any]:
-            function = Function(fn, check_name(name) if name is not None else name_of(fn), takes_context=context)
-            if function.name in self._functions:
-                raise UnstorableTask(
-                    function.name, f"is a task of queue {self.name!r} already: give the other one a name with name="
-                )
-            task: Task[..., Any] = Task(self, function, known)
-            self._functions[function.name] = function
-            self._tasks[function.name] = task
-            if self._house is not None:
-                self._supervisor.tell(self._registration(task))
-            return task
-
-        return declare if fn is None else declare(fn)
-
-    def group(self, group: str, /, *, limit: int | None = None, **options: Unpack[TaskOptions]) -> None:
-        """Declare a group of jobs; or declare it anew.
-
-        Args:
-            group: its name, which jobs give as ``group=``.
-            limit: how many of its jobs may run at a time; None: as many as there are workers.
-            options: of its jobs, unless their task or their call say otherwise.
-
-        Raises:
-            InvalidOption: a value out of range.
-        """
-        name("group", group)
-        if "group" in options:
-            raise InvalidOption("group", options["group"], f"is no option of a group, and {group!r} is one")
-        if limit is not None:
-            whole("limit", limit, 1, WORKERS_LIMIT)
-        self._groups[group] = limit, _task_options(options)
-        self.declarations += 1
-        if self._house is not None:
-            self._supervisor.tell(c.SetGroup(group, limit))
-            for task in self._tasks.values():
-                self._supervisor.tell(self._registration(task))
-
-    def defaults(self, options: TaskOptions) -> TaskOptions:
-        """Return what holds where these options say nothing: the options of their group, and those of the queue."""
-        group = options.get("group", self._defaults.get("group"))
-        if group not in self._groups:
-            return self._defaults
-        return {**self._defaults, **self._groups[group][1]}
-
-    def _declared(self) -> list[c.Command]:
-        groups = [c.SetGroup(group, limit) for group, (limit, _) in self._groups.items()]
-        return [*groups, *map(self._registration, self._tasks.values())]
-
-    def _registration(self, task: Task[..., Any]) -> c.Register:
-        return c.Register((task.name,), {task.name: task.job_options})
-
     # -- submitting ------------------------------------------------------------------------------------
 
     @overload
@@ -415,201 +321,9 @@ class JobQueue(Control):
 
     # -- by id -------------------------------------------------------------------------------------------
 
-    async def get(self, job_id: str) -> JobRecord | None:
-        """Return a picture of the job as it is now, once that is as durable as was promised; None: it is not known."""
-        supervisor = self._supervisor
-        job = supervisor.job(job_id)
-        record = None if job is None else record_of(job)
-        await supervisor.kept(job_id)
-        return record
-
-    async def find(
-        self, where: Filter = EVERYTHING, *, limit: int = 100, cursor: str | None = None, order: Order = "oldest"
-    ) -> Page:
-        """Return jobs that a filter means, as they are now, in the order of their acceptance.
-
-        A job that is there throughout stands on one page exactly, whatever comes, goes or changes in between.
-
-        Args:
-            where: which jobs; all, if not given.
-            limit: how many of them at most.
-            cursor: that of the page before, for what comes behind it.
-            order: ``"oldest"`` or ``"newest"`` first.
-
-        Raises:
-            InvalidOption: a value out of range.
-            InvalidCursor: the cursor is not of this filter and order.
-        """
-        supervisor = self._supervisor
-        page = await search.find(supervisor.machine.ledger, where, limit=limit, cursor=cursor, order=order)
-        await supervisor.kept()
-        return page
-
-    async def count(self, where: Filter = EVERYTHING) -> int:
-        """Return how many jobs a filter means.
-
-        Raises:
-            InvalidOption: it is no filter.
-        """
-        supervisor = self._supervisor
-        number = await search.count(supervisor.machine.ledger, where)
-        await supervisor.kept()
-        return number
-
     def handle(self, job_id: str) -> JobHandle[Any]:
         """Return a handle of the job, also of a former life of the queue; it need not be known."""
         return JobHandle(job_id, self)
-
-    def explain(self, job_id: str) -> Explanation:
-        """Say why the job is not running: all that stands in its way, who holds what, and about when it will start.
-
-        Raises:
-            JobNotFound: it is not known.
-        """
-        supervisor = self._supervisor
-        job = supervisor.job(job_id)
-        if job is None:
-            raise JobNotFound(job_id)
-        return supervisor.explain(job)
-
-    # -- as a whole --------------------------------------------------------------------------------------
-
-    async def stats(self) -> QueueStats:
-        """Return how the queue stands."""
-        supervisor = self._supervisor
-        by_task, by_group = await depths(supervisor.machine.ledger, "task", "group")
-        ledger, roster = supervisor.machine.ledger, supervisor.machine.roster
-        snapshots = supervisor.scribe.snapshots.state
-        now = supervisor.clock.now()
-        first = ledger.ready.peek()
-        return QueueStats(
-            name=self.name,
-            durability=self.durability,
-            counts=ledger.count(),
-            submitted=ledger.seq,
-            removed=ledger.removed,
-            parked=ledger.parked_count,
-            pauses={scope: None if until == inf else instant(until) for scope, until in ledger.pauses.items()},
-            next_queued_s=None if first is None else max(now - ledger.jobs[first].due_at, 0.0),
-            workers=roster.target,
-            idle_workers=len(roster.idle),
-            lent_slots=roster.lent,
-            lost_workers=roster.lost_workers,
-            late_reports=roster.late_reports,
-            loop_lag_s=supervisor.loop_lag_s,
-            last_fact=ledger.n,
-            snapshot_fact=snapshots.fact,
-            snapshot_age_s=None if snapshots.at is None else now - snapshots.at,
-            unkept=ledger.n - supervisor.scribe.kept,
-            unkept_s=supervisor.scribe.behind_s,
-            store_error=None if supervisor.hindrance is None else str(supervisor.hindrance),
-            snapshot_error=None if snapshots.error is None else str(snapshots.error),
-            oldest_s=oldest_s(ledger, now),
-            by_task=by_task,
-            by_group=by_group,
-            last_minute=supervisor.meter.last_minute(now),
-            last_hour=supervisor.meter.last_hour(now),
-            listener_errors=self._plan.listeners.errors,
-        )
-
-    async def set_workers(self, workers: int) -> None:
-        """Change how many jobs run at a time; those that are too many finish what they run.
-
-        Raises:
-            InvalidOption: not a whole number from 1.
-        """
-        supervisor = self._supervisor
-        if supervisor.machine.roster.is_draining:
-            raise QueueClosed(self.name, "closing")
-        await supervisor.ask(c.SetWorkers(whole("workers", workers, 1, WORKERS_LIMIT)))
-
-    async def join(self) -> None:
-        """Wait until every job has ended, but for those that are parked or paused.
-
-        Raises:
-            QueueClosed, InternalError, WorkersKeepDying: the queue ended first.
-            InvalidState: a job of this queue asks for it, and would wait for itself.
-        """
-        self._refuse_in_a_job("join the queue from")
-        supervisor = self._supervisor
-        ledger = supervisor.machine.ledger
-        await supervisor.until(
-            lambda: supervisor.trouble is not None or ledger.live == ledger.parked_count + len(ledger.paused)
-        )
-        await supervisor.kept()
-
-    async def snapshot(self) -> None:
-        """Make a snapshot now, and return when all that has happened until now is in it.
-
-        With a journal that only makes the next start faster; without one, it makes safe what is in it.
-
-        Raises:
-            StoreError: it could not be written.
-            QueueClosed: the queue was closed meanwhile.
-        """
-        supervisor = self._supervisor
-        if supervisor.trouble is not None:
-            raise supervisor.trouble
-        await supervisor.scribe.snapshots.snapshot(supervisor.machine.ledger, supervisor.clock.now)
-
-    @asynccontextmanager
-    async def watch(
-        self, *names: str, where: Callable[[JobEvent], bool] | None = None, after: int | None = None
-    ) -> AsyncGenerator[AsyncIterator[JobEvent | EventsMissed], None]:
-        """Watch what happens: ``async with queue.watch("failed") as events: async for event in events: …``.
-
-        Watching never slows the queue: who reads too slowly, or asks for what is too long ago, is told by an
-        :class:`EventsMissed` which events are not remembered any more. The events end when the queue is closed.
-
-        Args:
-            names: of the events to be told of; none: of all.
-            where: and of these only those; it is called for each.
-            after: begin behind the event of this number; None: with what happens from now on.
-
-        Raises:
-            InvalidOption: there is no event of such a name.
-        """
-        reader = self._supervisor.feed.reader(_number("after", after), names=check_names(names))
-        async with aclosing(_events(reader, where)) as events:
-            yield events
-
-    @asynccontextmanager
-    async def watch_job(
-        self, job_id: str, names: Collection[str], after: int | None
-    ) -> AsyncGenerator[AsyncIterator[JobEvent | EventsMissed], None]:
-        """Watch what happens to one job, until it ends; see :meth:`JobHandle.watch`."""
-        feed = self._supervisor.feed
-        until = None if self.is_live(job_id) else feed.last
-        reader = feed.reader(_number("after", after), until, names=check_names(names), job_id=job_id)
-        async with aclosing(_events(reader)) as events:
-            yield events
-
-    @overload
-    def on(self, name: Literal["missed"], fn: Callable[[EventsMissed], object]) -> Callable[[], None]: ...
-    @overload
-    def on(self, name: str, fn: Callable[[JobEvent], object]) -> Callable[[], None]: ...
-    def on(self, name: str, fn: Callable[[Any], object]) -> Callable[[], None]:
-        """Call ``fn(event)`` for each event of this name, one after the other; what it returns is awaited if it can be.
-
-        May be asked before the queue is opened, and holds each time it is. A task of its own calls it, so a slow
-        one keeps nobody else waiting; but a plain function keeps the event loop, so let it be short. What it raises
-        is told in the log, and counted in ``stats().listener_errors``; the next event comes all the same. Closing
-        the queue waits a second until what has happened is heard, and then cancels the call.
-
-        Args:
-            name: of the event; ``"*"``: of all. ``"missed"``: ``fn`` gets an :class:`EventsMissed` when a callback
-                was so slow that it misses events.
-            fn: a function, or an ``async def``.
-
-        Returns:
-            What to call to have it called no more; a call that is on comes to its end.
-
-        Raises:
-            InvalidOption: there is no event of this name, or there are a hundred callbacks.
-        """
-        if self._house is not None and not self._house.is_closed:
-            _ = self._supervisor  # refuses other threads
-        return self._plan.listeners.add(name, fn)
 
     # -- what tasks and handles need of it -------------------------------------------------------------
 
@@ -630,10 +344,6 @@ class JobQueue(Control):
         """Tell whether the job is there and has not ended."""
         return self._supervisor.is_live(job_id)
 
-    def function_of(self, task: str) -> Function | None:
-        """Return the function of the task, if there is one."""
-        return self._functions.get(task)
-
     @property
     def _supervisor(self) -> Supervisor:
         if self._house is None or self._house.is_closed:
@@ -642,6 +352,20 @@ class JobQueue(Control):
         if threading.get_ident() != supervisor.thread:
             raise WrongThread(self.name)
         return supervisor
+
+    @property
+    def _listeners(self) -> Listeners:
+        if self._house is not None and not self._house.is_closed:
+            _ = self._supervisor  # refuses other threads
+        return self._plan.listeners
+
+    @property
+    def _counter(self) -> Counter:
+        return self
+
+    def _tell_if_open(self, command: c.Command) -> None:
+        if self._house is not None:
+            self._supervisor.declare(command)
 
     def _refuse_in_a_job(self, verb: str) -> None:
         attempt = running_attempt.get()
@@ -672,18 +396,6 @@ def _forget_refused(supervisor: Supervisor, jobs: tuple[c.NewJob, ...]) -> None:
         supervisor.forget(job.id)
 
 
-async def _events(
-    reader: Reader, where: Callable[[JobEvent], bool] | None = None
-) -> AsyncGenerator[JobEvent | EventsMissed, None]:
-    while (news := await reader.next()) is not None:
-        if isinstance(news, EventsMissed) or where is None or where(news):
-            yield news
-
-
-def _number(option: str, value: int | None) -> int | None:
-    return None if value is None else whole(option, value, 0, 2**63)
-
-
 def _directory(path: Path, name: str) -> Path:
     """Return where the queue of this name keeps its files."""
     if name == "default":
@@ -696,13 +408,6 @@ def _directory(path: Path, name: str) -> Path:
 
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-
-
-def _task_options(options: TaskOptions) -> TaskOptions:
-    """Return the options if they are right."""
-    checked(options, TaskOptions)
-    job_options(options)
-    return options
 
 
 _EPHEMERAL = JobOptions(retry=Retry(max_attempts=1))

@@ -71,10 +71,18 @@ class QueueStats:
     """Running jobs that wait for other jobs, each with an extra worker in its place."""
     lost_workers: int
     """Workers that were abandoned with a job that ignored cancellation, or died."""
+    abandoned: int
+    """Functions that ignored their cancellation, and go on all the same."""
+    paused_tasks: dict[str, str]
+    """Tasks of which nothing starts, as too many workers died under their jobs: how the last one did."""
     late_reports: int
     """Reports of attempts that were not running any more; they changed nothing."""
     loop_lag_s: float
     """How late the event loop was at the last alarm."""
+    loop_blocks: int
+    """How often the event loop did not turn for longer than ``blocked_after`` …"""
+    loop_blocked_s: float
+    """… and for how long in all."""
     last_fact: int
     """The number of the last event."""
     unkept: int

@@ -10,7 +10,8 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypedDict, Ty
 from attrs import field, frozen
 
 from actorq.actors.context import JobContext
-from actorq.config import KEY_LIMIT, LONGEST_S, Seconds, duration, one_of, storable
+from actorq.actors.processes import check_memory_can_be_measured, check_sendable, reference_of
+from actorq.config import KEY_LIMIT, LONGEST_S, RunIn, Seconds, duration, one_of, storable
 from actorq.core.commands import NewJob, OnConflict
 from actorq.core.job import JobOptions, JobState
 from actorq.core.retry import Retry
@@ -39,6 +40,14 @@ class TaskOptions(TypedDict, total=False):
     group: str | None
     dead_letter: bool | str | Named
     """Whether to keep apart what failed; a task, or its name: to make a job of that of it, too."""
+    run_in: RunIn | None
+    """Where the function runs; None: ``async def`` on the loop, ``def`` in a thread."""
+    memory_mb: int | None
+    """MiB that its process may use, with all that it starts; for ``run_in="process"``."""
+    max_interruptions: int
+    """How often the program or its process may die under a job before it fails."""
+    max_snoozes: int | None
+    """How often a function may hand its job back; None: any number of times."""
 
 
 class EditOptions(TaskOptions, total=False):
@@ -130,6 +139,10 @@ class Task(Generic[P, R]):
         self._on_conflict: OnConflict = options.get("on_conflict", "return_existing")
         one_of("on_conflict", self._on_conflict, get_args(OnConflict))
         self._own = job_options(options)  # what is out of range is told here, and not at the first submit
+        if self._own.run_in == "process":
+            check_sendable(self.fn, self.name)
+        if self._own.memory_mb is not None:
+            check_memory_can_be_measured()
         self._merged: tuple[int, JobOptions] | None = None
         self.__doc__ = function.fn.__doc__
 
@@ -161,14 +174,16 @@ class Task(Generic[P, R]):
         Raises:
             TypeError: the arguments do not fit the function.
             PayloadError: an argument cannot be stored.
+            UnsendableTask: it is to run in a process, where it would not be found.
         """
-        payload = self._function.encode(args, kwargs)
+        payload, options = self._function.encode(args, kwargs), self.job_options
+        check_place(self._function, options)
         job_id = self._counter.next_id()
         job = NewJob(
             job_id,
             self.name,
             payload,
-            self.job_options,
+            options,
             self._delay,
             self._run_at,
             key=self._key,
@@ -292,6 +307,19 @@ def job_options(options: TaskOptions) -> JobOptions:
         stored["dead_letter"] = getattr(stored["dead_letter"], "name", stored["dead_letter"])
     # The names are those of JobOptions, whose converters take a timedelta, too: a dict comprehension hides both.
     return JobOptions(**stored)  # type: ignore[arg-type]
+
+
+def check_place(function: Function, options: JobOptions) -> None:
+    """Refuse what cannot be as the options of all levels together want it.
+
+    Raises:
+        UnsendableTask: it is to run in a process, where it would not be found.
+        InvalidOption: a limit of memory for what shares ours.
+    """
+    if options.run_in == "process":
+        reference_of(function.fn, function.name)
+    elif options.memory_mb is not None:
+        raise InvalidOption("memory_mb", options.memory_mb, 'is for run_in="process": all others share our memory')
 
 
 OF_THE_CALL = ("delay", "run_at", "key", "on_conflict")

@@ -5,9 +5,9 @@ jumps to the next timer, so an hour costs a millisecond and every timer fires ex
 Both clocks start at 0.
 
 A thread works in real time, which a virtual clock cannot see: it would jump to the job's time
-limit while the scribe still writes. So while `anyio.to_thread.run_sync` is awaited, or the writer of a
-journal owes news, the clock stands still, but no longer than PATIENCE at a stretch: a thread that never
-returns can be timed out, too.
+limit while the scribe still writes. So while `anyio.to_thread.run_sync` or `Threads.run` is awaited, or the
+writer of a journal owes news, the clock stands still, but no longer than PATIENCE at a stretch: a thread that
+never returns can be timed out, too.
 
 `@pytest.mark.real_time` gives a test real clocks: for sockets, for processes, and for threads that
 are started in another way.
@@ -23,6 +23,7 @@ import trio.testing
 from anyio import to_thread
 from hypothesis import settings
 
+from actorq.actors.threads import Threads
 from actorq.actors.writer import Writer, writers
 
 PATIENCE = 0.5
@@ -57,7 +58,7 @@ class VirtualLoop(looptime.LoopTimeEventLoop, asyncio.SelectorEventLoop):
 
 
 class Patience:
-    """Lets the clock of a loop have patience while a thread works: one of anyio's, or the writer of a journal."""
+    """Lets the clock of a loop have patience while a thread works: anyio's, a job's, or a journal's writer."""
 
     def __init__(self, clock: Callable[[], Any]) -> None:
         self._clock = clock
@@ -67,19 +68,19 @@ class Patience:
         is_needed = self._working or any(writer.is_busy for writer in writers)
         self._clock().autojump_threshold = PATIENCE if is_needed else 0
 
-    def during(self, run_sync: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap `run_sync`, on whose thread the clock is to wait."""
+    def during(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap `run`, on whose thread the clock is to wait."""
 
-        async def run_sync_patiently(*args: Any, **options: Any) -> Any:
+        async def run_patiently(*args: Any, **options: Any) -> Any:
             self._working += 1
             self.look()
             try:
-                return await run_sync(*args, **options)
+                return await run(*args, **options)
             finally:
                 self._working -= 1
                 self.look()
 
-        return run_sync_patiently
+        return run_patiently
 
     def after(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap a method of a Writer after which there may be something to wait for, or nothing any more."""
@@ -110,6 +111,7 @@ def anyio_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
         clock, options = (lambda: mock), {"clock": mock}
     patience = Patience(clock)
     monkeypatch.setattr(to_thread, "run_sync", patience.during(to_thread.run_sync))
+    monkeypatch.setattr(Threads, "run", patience.during(Threads.run))
     for name in ("write", "seal", "_take", "_take_seal"):
         monkeypatch.setattr(Writer, name, patience.after(getattr(Writer, name)))
     return request.param, options

@@ -71,15 +71,24 @@ ROOMS: dict[str, Room] = {
     "actorq.query": Room(2, uses=names("attrs"), knows=names("actorq.condition actorq.record"), awaits=False),
     "actorq.matching": Room(2, knows=names("actorq.query actorq.record"), awaits=False),
     "actorq.stats": Room(2, uses=names("attrs"), awaits=False),
+    "actorq.stack": Room(2, uses=names("attrs"), awaits=False),
     "actorq.views": Room(2, uses=names("attrs"), knows=names("actorq.record"), awaits=False),
     # floor 3: the rooms that await
-    "actorq.actors": Room(3, uses=names("anyio attrs orjson")),
+    "actorq.actors": Room(3, uses=names("anyio attrs orjson"), knows=names("actorq.actors.processes")),
+    "actorq.actors.processes": Room(3, uses=names("anyio attrs cattrs orjson psutil"), knows=names("actorq.actors")),
     # floor 4: what the user holds
     "actorq.logs": Room(4, uses=names("orjson"), never=DECIDES, awaits=False),
     "actorq.handle": Room(4, uses=HANDY, never=DECIDES),
     "actorq.task": Room(4, uses=HANDY, never=DECIDES, knows=names("actorq.handle")),
     "actorq.control": Room(4, uses=HANDY, never=DECIDES, knows=names("actorq.handle actorq.task")),
-    "actorq.queue": Room(4, uses=HANDY, never=DECIDES, knows=names("actorq.control actorq.handle actorq.task")),
+    "actorq.declaring": Room(4, never=DECIDES, knows=names("actorq.task")),
+    "actorq.questions": Room(4, never=DECIDES),
+    "actorq.queue": Room(
+        4,
+        uses=HANDY,
+        never=DECIDES,
+        knows=names("actorq.control actorq.declaring actorq.handle actorq.questions actorq.task"),
+    ),
     # floor 5: around the house; the front door itself, and what stands behind extras
     "actorq": Room(5),
     "actorq.__main__": Room(5, knows=names("actorq.cli")),

@@ -39,6 +39,11 @@ MADE: list[tuple[er.ActorqError, dict[str, Any], str]] = [
         r"^<lambda>: give it a name\.$",
     ),
     (
+        er.UnsendableTask("<lambda>", "a process would not find it"),
+        {"name": "<lambda>", "why": "a process would not find it"},
+        r"^<lambda>: a process would not find it\.$",
+    ),
+    (
         er.JobFailed("j7", "send", "error", "OSError", "no route", "Traceback …", 3),
         {"job_id": "j7", "task": "send", "reason": "error", "type": "OSError", "attempts": 3},
         r"^Job j7 \(send\) failed after 3 attempts, reason error: OSError: no route$",
@@ -119,15 +124,30 @@ def test_a_verdict_keeps_its_data(verdict: er.Verdict, attributes: dict[str, Any
         raise verdict
 
 
-@pytest.mark.parametrize("kind", [er.InvalidCursor, er.InvalidOption, er.UnstorableTask])
+@pytest.mark.parametrize("kind", [er.InvalidCursor, er.InvalidOption, er.UnsendableTask, er.UnstorableTask])
 def test_wrong_values_are_value_errors_too(kind: type[Exception]) -> None:
     assert issubclass(kind, ValueError)
     assert issubclass(kind, er.Refused)
 
 
-def test_every_error_has_the_root_above_it() -> None:
-    kinds = [getattr(er, name) for name in er.__all__]
-    assert all(issubclass(kind, er.ActorqError | er.Verdict) for kind in kinds)
+def test_every_error_has_the_root_above_it_but_the_one_that_no_except_exception_may_stop() -> None:
+    kinds = {getattr(er, name) for name in er.__all__}
+    others = {kind for kind in kinds if not issubclass(kind, er.ActorqError | er.Verdict)}
+    assert others == {er.AttemptCancelled}
+    assert not issubclass(er.AttemptCancelled, Exception)
+
+
+@pytest.mark.parametrize(
+    ("cancelled", "message"),
+    [
+        (er.AttemptCancelled("timeout"), "the attempt was asked to stop, reason timeout"),
+        (er.AttemptCancelled(), "the attempt was asked to stop"),
+    ],
+    ids=["with a reason", "without"],
+)
+def test_the_error_that_stops_a_function_says_why(cancelled: er.AttemptCancelled, message: str) -> None:
+    assert str(cancelled) == message
+    assert message.endswith(cancelled.reason)
 
 
 def test_the_tree_in_the_docstring_names_every_error() -> None:

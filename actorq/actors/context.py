@@ -5,22 +5,25 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-import anyio.from_thread
 import orjson
-from anyio.lowlevel import EventLoopToken
+from anyio import NoEventLoopError
+from anyio.lowlevel import current_token
 
 from actorq.config import JOB_LOG_LIMIT, LOG_LEVELS, TEXT_LIMIT, duration, number, one_of, text
 from actorq.core import commands as c
 from actorq.core.job import Job, Reason
-from actorq.errors import ActorqError, InvalidOption
+from actorq.errors import ActorqError, AttemptCancelled, InvalidOption
 
 __all__ = ["JobContext", "current_job", "running_attempt"]
 
 UNSET: Any = object()
+
+_making = threading.Lock()
 
 running_attempt: ContextVar[JobContext | None] = ContextVar("actorq_running_attempt", default=None)
 """The attempt that the calling code is part of."""
@@ -44,9 +47,6 @@ class Home(Protocol):
     queue: object
     thread: int
     """Of the event loop."""
-    token: EventLoopToken
-    """Of the event loop."""
-
     call_soon: Callable[[Callable[[], None]], object]
     """Lets the event loop call a function, from any thread; RuntimeError: the loop is gone."""
 
@@ -73,6 +73,8 @@ class JobContext:
         """Seconds since the epoch, or None."""
         self.cancel_reason: Reason | None = None
         """Why the attempt is being asked to stop; None while it is not."""
+        self.has_seen = False
+        """Whether the function has looked, and seen that it is to stop: whatever it does now, it knows."""
         self.queue = home.queue
         self.result: Any = UNSET
         self.waits = 0
@@ -83,9 +85,51 @@ class JobContext:
         self._lines: deque[c.Log] = deque(maxlen=JOB_LOG_LIMIT)
         """Said in threads, and not yet read."""
         self._is_read_soon = False
+        self._stop: threading.Event | None = None
+        """Is set when it is being asked to stop; made when a thread wants to sleep on it."""
 
     def __repr__(self) -> str:
         return f"<JobContext {self.task} {self.job_id} attempt {self.attempt} of {self.max_attempts}>"
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the attempt is being asked to stop."""
+        self.has_seen = self.cancel_reason is not None
+        return self.has_seen
+
+    def check(self) -> None:
+        """Go on only if nobody has asked the attempt to stop. A function that cannot be interrupted looks here.
+
+        Raises:
+            AttemptCancelled: somebody has. ``except Exception`` does not stop it, and whatever the function does then,
+                the job ends, or is tried again, for the reason for which it was asked.
+        """
+        if self.cancelled:
+            raise AttemptCancelled(self.cancel_reason or "")
+
+    def wait_cancelled(self, timeout: float | None = None) -> bool:
+        """Sleep, in a thread, until the attempt is being asked to stop, or for so many seconds; return ``cancelled``.
+
+        Raises:
+            InvalidOption: not a number of seconds from 0 to a hundred years.
+            RuntimeError: an event loop is running in this thread; let it sleep instead, and it will be interrupted.
+        """
+        seconds = None if timeout is None else duration("timeout", timeout)
+        with suppress(NoEventLoopError):
+            current_token()
+            raise RuntimeError("wait_cancelled() would block the event loop; await anyio.sleep(), it is interrupted.")
+        with _making:
+            stop = self._stop = self._stop or threading.Event()
+        if not self.cancelled:
+            stop.wait(seconds)
+        return self.cancelled
+
+    def ask_to_stop(self, reason: Reason) -> None:
+        """Let the function know, if it looks, that it is to stop, and why. The first reason stands."""
+        if self.cancel_reason is None:
+            self.cancel_reason = reason
+            if self._stop is not None:
+                self._stop.set()
 
     def heartbeat(self) -> None:
         """Say that the attempt is alive. Progress and log lines say so too."""
@@ -175,4 +219,17 @@ class JobContext:
         if threading.get_ident() == home.thread:
             home.tell(command)
         else:
-            anyio.from_thread.run_sync(home.tell, command, token=home.token)
+            self._say_from_thread(command)
+
+    def _say_from_thread(self, command: c.Command) -> None:
+        """Wait until the event loop has heard it; the thread may have a loop of its own, which then stands still."""
+        answer = Future[Any]()
+
+        def ask() -> None:
+            try:
+                answer.set_result(self._home.tell(command))
+            except BaseException as error:  # noqa: BLE001 - it is raised in the thread
+                answer.set_exception(error)
+
+        self._home.call_soon(ask)
+        answer.result()

@@ -101,6 +101,10 @@ def _holds(job: Job, ledger: Ledger, roster: Roster, now: float) -> Iterator[Obs
         yield Obstacle(ObstacleKind.KEY, f"another job with its key {job.key!r} comes first", limit=1)
     if job.task not in roster.tasks and not job.ephemeral:
         yield Obstacle(ObstacleKind.NO_TASK, f"no task {job.task!r} is declared")
+    if job.task in roster.paused_tasks:
+        cause = roster.paused_tasks[job.task]
+        message = f"task {job.task!r} is paused until resume_task(): too many workers died (the last: {cause})"
+        yield Obstacle(ObstacleKind.TASK_PAUSED, message)
     if held is HoldReason.BAD_PAYLOAD:
         why = "" if job.failure is None else f": {job.failure.message}"
         yield Obstacle(ObstacleKind.BAD_PAYLOAD, f"its arguments do not fit its function{why}")
@@ -131,13 +135,19 @@ def _line(job: Job, ledger: Ledger, roster: Roster) -> Iterator[Obstacle]:
         first = tuple(entry[-1] for entry in nsmallest(EXPLAIN_LIMIT, ahead))
         yield Obstacle(ObstacleKind.AHEAD, f"{come} first", position=len(ahead), first=first)
     if not roster.idle:
-        workers = len(roster.workers)
         yield Obstacle(
             ObstacleKind.NO_WORKER,
-            "the only worker is busy" if workers == 1 else f"all {workers} workers are busy",
+            _busy(roster),
             holders=_holders(ledger.running.values()),
             limit=roster.target,
         )
+
+
+def _busy(roster: Roster) -> str:
+    workers, lent = len(roster.workers), roster.abandoned_beyond
+    if lent:
+        return f"{lent} slots are held by functions that ignored their cancellation, and all other workers are busy"
+    return "the only worker is busy" if workers == 1 else f"all {workers} workers are busy"
 
 
 def _ahead(job: Job, ledger: Ledger, roster: Roster) -> list[tuple[Any, ...]]:

@@ -1,9 +1,13 @@
 """Opens the house and closes it, in the order of the floors.
 
-Left to right: files, ledger, supervisor, workers. Right to left: stop intake, drain, cancel what runs, wait
-out its grace, send the workers home, complete the journal (or take the last snapshot, where there is none), give
-up the lock. Closing runs in a task of its own, so a caller who is cancelled in the middle can hurry it but not
-break it, and every phase has a bound: the whole takes at most ``drain_timeout``, one grace, and what the disk needs.
+Left to right: files, ledger, supervisor, workers. Right to left: stop intake, drain, cancel what runs, wait out its
+grace, let go of what is left and send the workers home, complete the journal (or take the last snapshot, where there
+is none), let callbacks hear the last events, end the worker processes, give up the lock.
+
+Closing runs in a task of its own, so a caller who is cancelled in the middle can hurry it but not break it; one more
+signal to the program does the same. Every phase has a bound, so the whole has one: ``drain_timeout``, ``grace`` and
+``CLOSE_SLACK_S``, or, from when it is hurried, ``HURRY_S``. Two things are not ours to bound: how long the disk takes
+for what is still to be written, and how long a function that awaits nothing blocks the event loop.
 """
 
 from __future__ import annotations
@@ -11,39 +15,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from math import inf
 
 import anyio
-from attrs import define
 
-from actorq.actors.clock import Clock, SystemClock
-from actorq.actors.listeners import Listeners
-from actorq.actors.scribe import Keeping, Scribe
+from actorq.actors.plan import Plan
+from actorq.actors.processes import check_not_preparing
+from actorq.actors.scribe import Scribe
+from actorq.actors.signals import hurried_by_signals
 from actorq.actors.spawn import spawn
 from actorq.actors.supervisor import Supervisor
-from actorq.config import Settings
+from actorq.config import HURRY_GRACE_S, LET_GO_S, LISTENERS_CLOSE_S, PROCESS_LEAVE_S
 from actorq.core import commands as c
 from actorq.core.machine import Machine
 from actorq.errors import ActorqError
 from actorq.function import Function
 
-__all__ = ["House", "Plan"]
+__all__ = ["House"]
 
 log = logging.getLogger("actorq")
-
-HURRY_GRACE_S = 1.0
-"""The grace of what runs when closing is in a hurry: its caller, or the body of ``async with``, was cancelled."""
-
-
-@define
-class Plan:
-    """How to build it."""
-
-    settings: Settings
-    keeping: Keeping
-    drain_timeout_s: float
-    listeners: Listeners
-    make_clock: Callable[[float], Clock] = SystemClock
 
 
 class House:
@@ -72,12 +61,14 @@ class House:
 
         Raises:
             StoreError: the directory cannot be used; it is as it was.
+            RuntimeError: a worker process is importing the program, which must not run again there.
         """
+        check_not_preparing()
         scribe, ledger = await Scribe.open(plan.keeping, plan.settings.name)
         try:
             machine = Machine(plan.settings, ledger, holds_runs=scribe.has_journal)
             clock = plan.make_clock(ledger.now)
-            supervisor = Supervisor(machine, clock, scribe, functions, queue, plan.listeners, plan.settings.name)
+            supervisor = Supervisor(machine, clock, scribe, functions, queue, plan)
             supervisor.start(declared)
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -116,7 +107,8 @@ class House:
 
     async def _close(self) -> None:
         try:
-            await self._go_home()
+            with hurried_by_signals(lambda: self.supervisor.call_soon(self._hurry.set)):
+                await self._go_home()
         except BaseException as error:
             log.exception("queue %s did not close cleanly", self._plan.settings.name)
             self._trouble = error
@@ -136,6 +128,7 @@ class House:
                 await self.scribe.snapshots.snapshot(supervisor.machine.ledger, supervisor.clock.now, gently=False)
         finally:
             with anyio.CancelScope(shield=True):
+                await self._end_what_is_left()
                 await self.scribe.close()
         if failure is not None:
             raise failure
@@ -151,9 +144,10 @@ class House:
                 running,
                 self._plan.drain_timeout_s,
             )
-        await self._within(self._plan.drain_timeout_s, self._nothing_runs)
+        drained_at = supervisor.clock.now() + self._plan.drain_timeout_s
+        await self._unless_hurried(self._nothing_runs, lambda: supervisor.clock.sleep(drained_at, anyio.Event()))
         supervisor.tell(c.Halt(settings.grace_s))
-        if not await self._within(inf, self._nothing_runs):
+        if not await self._unless_hurried(self._nothing_runs, anyio.sleep_forever):
             supervisor.tell(c.Halt(HURRY_GRACE_S))
             await self._nothing_runs()
 
@@ -161,27 +155,31 @@ class House:
         supervisor = self.supervisor
         await supervisor.until(lambda: supervisor.error is not None or not supervisor.machine.roster.claims)
 
-    async def _within(self, seconds: float, wait: Callable[[], Awaitable[None]]) -> bool:
-        """Wait for so long, or until someone is in a hurry; tell whether it came to an end."""
+    async def _end_what_is_left(self) -> None:
+        """Let the callbacks hear how it ended, and the worker processes leave; but not for long."""
+        listeners, pool = self._plan.listeners, self.supervisor.processes
+        await self._unless_hurried(listeners.heard, lambda: anyio.sleep(LISTENERS_CLOSE_S))
+        if self._hurry.is_set():  # a moment is theirs all the same
+            with anyio.move_on_after(LET_GO_S):
+                await listeners.heard()
+        await listeners.stop()
+        await self._unless_hurried(pool.close, lambda: anyio.sleep(PROCESS_LEAVE_S + LET_GO_S))
+        pool.kill()
+
+    async def _unless_hurried(self, wait: Callable[[], Awaitable[None]], alarm: Callable[[], Awaitable[None]]) -> bool:
+        """Wait, until the alarm rings or someone is in a hurry; tell whether it came to an end."""
         is_over = False
 
         async def watch() -> None:
             nonlocal is_over
             await wait()
             is_over = True
-            group.cancel_scope.cancel()
 
-        async def listen() -> None:
-            await self._hurry.wait()
+        async def end_with(wait: Callable[[], Awaitable[None]]) -> None:
+            await wait()
             group.cancel_scope.cancel()
 
         async with anyio.create_task_group() as group:
-            group.start_soon(watch)
-            group.start_soon(listen)
-            group.start_soon(self._alarm, seconds, group.cancel_scope)
+            for each in (watch, alarm, self._hurry.wait):
+                group.start_soon(end_with, each)
         return is_over
-
-    async def _alarm(self, seconds: float, scope: anyio.CancelScope) -> None:
-        clock = self.supervisor.clock
-        await clock.sleep(clock.now() + seconds, anyio.Event())
-        scope.cancel()

@@ -17,7 +17,7 @@ from anyio.lowlevel import checkpoint
 
 from actorq.actors.feed import Feed, Reader
 from actorq.actors.spawn import current, spawn
-from actorq.config import LET_GO_S, LISTENERS_CLOSE_S, LISTENERS_LIMIT, one_of
+from actorq.config import LET_GO_S, LISTENERS_LIMIT, one_of
 from actorq.errors import InvalidOption
 from actorq.event import EVENT_NAMES, EventsMissed, JobEvent
 
@@ -71,15 +71,18 @@ class Listeners:
         for listener in self._listeners:
             self._begin(listener, feed)
 
+    async def heard(self) -> None:
+        """Wait until they have heard what happened before the feed was closed."""
+        for listener in list(self._running):
+            await listener.ended.wait()
+
     async def stop(self) -> None:
-        """Wait until they have heard what happened before the feed was closed, but not for long."""
+        """Cancel those that have not, and wait a moment for them."""
         self._feed = None
-        for patience_s in (LISTENERS_CLOSE_S, LET_GO_S):
-            with anyio.move_on_after(patience_s):
-                for listener in list(self._running):
-                    await listener.ended.wait()
-            for listener in self._running:
-                listener.scope.cancel()
+        for listener in self._running:
+            listener.scope.cancel()
+        with anyio.move_on_after(LET_GO_S):
+            await self.heard()
         for listener in self._running:
             log.warning("queue %s: callback %r is left behind: it ignores cancellation", self.queue, listener.fn)
 

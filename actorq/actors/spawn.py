@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context
+from functools import partial
 from math import inf
 from typing import Any, cast
 
@@ -39,19 +40,26 @@ def caller() -> Callable[[Callable[[], None]], object]:
     if is_trio():
         token = sys.modules["trio"].lowlevel.current_trio_token()
         return cast("Callable[[Callable[[], None]], object]", token.run_sync_soon)
-    return asyncio.get_running_loop().call_soon_threadsafe
+    context = Context()
+    sniffio = sys.modules.get("sniffio")
+    if sniffio is not None:  # a callback is no task, by which it would know the loop
+        context.run(sniffio.current_async_library_cvar.set, "asyncio")
+    return partial(asyncio.get_running_loop().call_soon_threadsafe, context=context)
 
 
 class Spawned:
     """A task of the loop, which holds it for as long as it lives (asyncio itself does so only weakly)."""
 
-    def __init__(self, task: asyncio.Task[Any] | None) -> None:
+    def __init__(self, task: asyncio.Task[Any] | None, on_trio: Any = None) -> None:
         self._task = task
+        self._on_trio = on_trio
 
     def cancel(self) -> None:
-        """Interrupt it whatever shields it; on trio there is no such thing, and it goes on."""
+        """Interrupt it whatever shields it; on trio, if it has been cancelled: its shields are taken away."""
         if self._task is not None:
             self._task.cancel()
+        if self._on_trio is not None:
+            _take_shields(self._on_trio, self._on_trio.parent_nursery)
 
     @property
     def is_cancelled(self) -> bool:
@@ -86,12 +94,28 @@ _spawned: set[asyncio.Task[None]] = set()
 def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> Spawned:
     """Run it as a task of the loop, in a clean context. It must not raise."""
     if is_trio():
-        sys.modules["trio"].lowlevel.spawn_system_task(run, name=name, context=Context())
-        return Spawned(None)
+        task = sys.modules["trio"].lowlevel.spawn_system_task(run, name=name, context=Context())
+        return Spawned(None, task)
     task = asyncio.get_running_loop().create_task(run(), name=name, context=Context())
     _spawned.add(task)
     task.add_done_callback(_spawned.discard)
     return Spawned(task)
+
+
+def _take_shields(task: Any, nursery: Any) -> None:
+    """Let cancellation from outside the nursery reach a task in it, and its children.
+
+    A shield that has no end would keep ``trio.run()`` from ever returning, and trio has no public name for where a
+    task's scopes are. If that changes one day, such a task is left behind, as it was before.
+    """
+    with suppress(AttributeError):
+        status, outside = task._cancel_status, nursery._cancel_status  # noqa: SLF001 - no public way
+        while status is not outside:
+            status._scope.shield = False  # noqa: SLF001
+            status = status._parent  # noqa: SLF001
+    for inner in task.child_nurseries:
+        for child in list(inner.child_tasks):
+            _take_shields(child, inner)
 
 
 def current() -> Spawned:

@@ -20,22 +20,27 @@ from math import inf
 from typing import Any
 
 import anyio
-from anyio.lowlevel import current_token
+from anyio.lowlevel import cancel_shielded_checkpoint, current_token
 from attrs import define
 
+from actorq.actors.attempt import place_of
 from actorq.actors.clock import Clock
+from actorq.actors.crew import Crew
 from actorq.actors.door import Door
 from actorq.actors.explain import explain
 from actorq.actors.feed import Feed
-from actorq.actors.listeners import Listeners
 from actorq.actors.mailbox import Letter, Mailbox
 from actorq.actors.meter import Meter
 from actorq.actors.outbox import Outbox, Parcel
+from actorq.actors.plan import Plan
+from actorq.actors.processes import ProcessPool
 from actorq.actors.scribe import Scribe
 from actorq.actors.spawn import Spawned, caller, spawn
+from actorq.actors.threads import Threads
 from actorq.actors.waiter import Ended, Waiter, Waiters
+from actorq.actors.watchdog import Watchdog
 from actorq.actors.worker import Worker
-from actorq.config import LATE_LOOP_S, LET_GO_S
+from actorq.config import LATE_LOOP_S, LATE_TURN_S, TURNS_TO_SPEAK
 from actorq.core import commands as c
 from actorq.core import effects as e
 from actorq.core import facts as f
@@ -45,6 +50,7 @@ from actorq.core.machine import Machine, Step
 from actorq.errors import ActorqError, InternalError, JobError, QueueClosed, Refused, StoreFull
 from actorq.explanation import Explanation
 from actorq.function import Function
+from actorq.stack import Stack
 
 __all__ = ["Supervisor"]
 
@@ -73,21 +79,22 @@ class Supervisor:
         scribe: Scribe,
         functions: dict[str, Function],
         queue: object,
-        listeners: Listeners,
-        name: str,
+        plan: Plan,
     ) -> None:
         self.machine = machine
         self.clock = clock
         self.scribe = scribe
         self.feed = Feed(machine.ledger.n)
         self.meter = Meter(clock.now())
-        self.listeners = listeners
-        self.limiter = anyio.CapacityLimiter(inf)  # threads of our own; the workers are their bound
+        self.listeners = plan.listeners
         self.queue = queue
         self.thread = threading.get_ident()
         self.token = current_token()
         self.call_soon = caller()
-        self.name = name
+        self.threads = Threads(self.call_soon, self.token)
+        self.watchdog = Watchdog(self, plan.block_limit)
+        self.processes = ProcessPool(plan.processes, lambda: machine.roster.wanted)
+        self.name = plan.settings.name
         self.error: ActorqError | None = None
         """Why nothing is taken any more."""
         self.is_sound = True
@@ -102,10 +109,7 @@ class Supervisor:
         self._outbox = Outbox(self._carry_out, self._tell_all)
         self._is_refusing = False
         """Whether it is known that there is no room on the disk."""
-        self._workers: dict[int, Worker] = {}
-        self._lost: set[Worker] = set()
-        self._tasks: dict[int, Spawned] = {}
-        """Of the workers, also of those that are lost."""
+        self._crew = Crew(self)
         self._waiters = Waiters()
         self._locals: dict[str, _Local] = {}
         self._next_turn: anyio.Event | None = None
@@ -118,9 +122,10 @@ class Supervisor:
         self._effects: dict[type[e.Effect], Callable[[Any], None]] = {
             e.Dispatch: self._dispatch,
             e.Abort: self._abort,
-            e.Hire: self._hire,
-            e.Retire: self._retire,
-            e.Abandon: self._abandon,
+            e.Hire: self._crew.hire,
+            e.Retire: self._crew.retire,
+            e.Abandon: self._crew.abandon,
+            e.PauseTask: self._tell_paused_task,
             e.GiveUp: self._give_up,
         }
 
@@ -215,6 +220,11 @@ class Supervisor:
         return self.limit - self.machine.ledger.live
 
     @property
+    def is_working(self) -> bool:
+        """Whether any job runs; may be asked from any thread."""
+        return bool(self.machine.roster.claims)
+
+    @property
     def is_behind(self) -> bool:
         """Whether submitters are to wait for the disk."""
         return self.scribe.is_behind
@@ -239,6 +249,14 @@ class Supervisor:
         runs = self.meter.last_hour(now).run
         mean_run_s = runs.mean if runs.count else None
         return explain(job, machine.ledger, machine.roster, now, mean_run_s=mean_run_s, disk=self._why_not_written(job))
+
+    async def stack(self, job: Job) -> Stack:
+        """Return where a running job stands right now."""
+        attempt = self._crew.attempt_of(job)
+        if attempt is not None:
+            return await attempt.stack()
+        where = place_of(self.work(job)[0], job)
+        return Stack(job.id, job.task, where, (), "It has not begun.")
 
     def _why_not_written(self, job: Job) -> str | None:
         """Return why the disk keeps the job from its run, if it does."""
@@ -306,9 +324,7 @@ class Supervisor:
 
     def worker_ended(self, worker: Worker) -> None:
         """Hear that a worker's task is over."""
-        self._tasks.pop(worker.number, None)
-        self._workers.pop(worker.number, None)
-        self._lost.discard(worker)
+        self._crew.forget(worker)
         self._end_turn()
 
     # -- its life --------------------------------------------------------------------------------------
@@ -329,6 +345,21 @@ class Supervisor:
             raise self.error
         self.scribe.snapshots.tell_when_due = self._wake
         self._task = spawn(self._keep_time, f"actorq {self.name} supervisor")
+        self._start_processes_ahead()
+
+    def declare(self, command: c.Command) -> None:
+        """Take what is declared while the queue is open.
+
+        Raises:
+            QueueClosed: it has stopped.
+        """
+        self.tell(command)
+        self._start_processes_ahead()
+
+    def _start_processes_ahead(self) -> None:
+        """Have worker processes at hand, if any task wants them."""
+        if any(options.run_in == "process" for options in self.machine.roster.task_options.values()):
+            self.processes.start_ahead()
 
     async def stop(self) -> ActorqError | None:
         """Send the workers home, let go of those that are lost, and end; waiters hear that the queue is closed.
@@ -337,30 +368,16 @@ class Supervisor:
         """
         with suppress(ActorqError):
             self.tell(c.SetWorkers(0))
-        for worker in [*self._workers.values(), *self._lost]:
-            worker.retire()
-        for worker in list(self._lost):
-            worker.let_go()
-        await self.until(lambda: self.error is not None or not self._workers)
-        await self._see_off()
+        self._crew.send_home()
+        await self.until(lambda: self.error is not None or self._crew.is_gone)
+        await self._crew.see_off()
         unwritten = await self.scribe.finish()
         self._is_stopping = True
         self._poke.set()
         await self._stopped.wait()
         failure = self.error or unwritten
         self._dismiss(failure or QueueClosed(self.name, "closed"))
-        await self.listeners.stop()
         return failure
-
-    async def _see_off(self) -> None:
-        """Wait a moment for the workers that were let go of. One whose job is in a shield cannot hear it."""
-        for insist in (True, False):
-            with anyio.move_on_after(LET_GO_S):
-                await self.until(lambda: not self._workers and not self._lost)
-            for worker in [*self._workers.values(), *self._lost] if insist else ():
-                self._tasks[worker.number].cancel()
-        for worker in [*self._workers.values(), *self._lost]:
-            log.warning("queue %s: worker %d is left behind with a job in a shield", self.name, worker.number)
 
     async def _keep_time(self) -> None:
         try:
@@ -368,6 +385,8 @@ class Supervisor:
                 self._poke = anyio.Event()
                 self._sleeps_until = self._next_deadline()
                 await self.clock.sleep(self._sleeps_until, self._poke)
+                if self.clock.now() > self._sleeps_until + LATE_TURN_S:
+                    await self._let_others_speak()
                 self._mailbox.read()
         except Exception as error:  # noqa: BLE001 - every bug ends here, and everybody hears of it
             self._fail(error)
@@ -377,6 +396,11 @@ class Supervisor:
                 self.is_torn_down = True
                 self._collapse(QueueClosed(self.name, "gone: its event loop was closed"))
                 self.scribe.abandon()
+
+    async def _let_others_speak(self) -> None:
+        """Let the loop turn: whom it has kept from giving a sign of life is ready, and to be heard first."""
+        for _ in range(TURNS_TO_SPEAK):
+            await cancel_shielded_checkpoint()
 
     def _wake(self) -> None:
         self._poke.set()
@@ -525,38 +549,40 @@ class Supervisor:
             self._effects[type(effect)](effect)
 
     def _dispatch(self, effect: e.Dispatch) -> None:
-        worker = self._workers.get(effect.worker)
         claim = self.machine.roster.claim_of(effect.job_id, effect.claim)
-        if worker is None or claim is None:
+        if claim is None:
             return  # it is over before it has begun
-        worker.dispatch(effect)
+        self._crew.dispatch(effect)
+        self.watchdog.look()
         options = claim.job.options
-        if self.scribe.has_journal and (options.timeout is not None or options.heartbeat_timeout is not None):
+        has_limit = options.timeout is not None or options.heartbeat_timeout is not None
+        if has_limit and self.scribe.has_journal and options.run_in != "process":  # which says itself when it is ready
             self.tell(c.Begin(effect.job_id, effect.claim))
 
     def _abort(self, effect: e.Abort) -> None:
-        worker = self._workers.get(effect.worker)
-        if worker is not None:
-            worker.abort(effect)
+        if effect.reason is Reason.HEARTBEAT:
+            self._tell_silent(self.machine.roster.claims[effect.job_id].job)
+        self._crew.abort(effect)
         held = self._outbox.take_run(effect.job_id, effect.claim)
         if held is not None:
             self._dispatch(held)  # the worker knows that it is not to begin, and says so at once
 
-    def _hire(self, effect: e.Hire) -> None:
-        worker = self._workers[effect.worker] = Worker(effect.worker, self)
-        self._tasks[effect.worker] = spawn(worker.run, f"actorq {self.name} worker {effect.worker}")
+    def _tell_silent(self, job: Job) -> None:
+        attempt, limit = self._crew.attempt_of(job), job.options.heartbeat_timeout
+        if attempt is not None and limit is not None:
+            self.watchdog.tell_silent(job.id, job.task, limit, attempt.standing())
 
-    def _retire(self, effect: e.Retire) -> None:
-        worker = self._workers.get(effect.worker)
-        if worker is not None:
-            worker.retire()
-
-    def _abandon(self, effect: e.Abandon) -> None:
-        log.warning("queue %s: worker %d is lost: %s", self.name, effect.worker, effect.cause)
-        worker = self._workers.pop(effect.worker, None)
-        if worker is not None:
-            self._lost.add(worker)
-            worker.abandon()
+    def _tell_paused_task(self, effect: e.PauseTask) -> None:
+        budget = self.machine.roster.settings.restarts
+        log.error(
+            "queue %s: task %s is paused: more than %d workers died under its jobs within %g s (the last: %s); "
+            "resume_task() lets it go on",
+            self.name,
+            effect.task,
+            budget.task_deaths,
+            budget.window_s,
+            effect.cause,
+        )
 
     def _give_up(self, effect: e.GiveUp) -> None:
         self._collapse(effect.error)
@@ -571,6 +597,7 @@ class Supervisor:
             letter.tell(error)
         self._waiters.dismiss(error)
         self._locals.clear()
+        self.watchdog.stop()
         self.door.close()
         self.feed.close()
         self._end_turn()
@@ -585,8 +612,7 @@ class Supervisor:
     def _collapse(self, error: ActorqError) -> None:
         """Stop at once: no more turns; every worker is let go of."""
         self._dismiss(error)
-        for worker in [*self._workers.values(), *self._lost]:
-            worker.let_go()
+        self._crew.let_go()
 
 
 def _begins_a_run(step: Step) -> bool:

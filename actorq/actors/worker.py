@@ -17,15 +17,15 @@ from typing import Any, Protocol
 import anyio
 from anyio.lowlevel import cancel_shielded_checkpoint
 
-from actorq.actors.attempt import Attempt, LetGo, message_of
-from actorq.actors.clock import Clock
-from actorq.actors.context import Home, JobContext
+from actorq.actors.attempt import Attempt, Places
+from actorq.actors.driven import LetGo
 from actorq.actors.inbox import Inbox
 from actorq.actors.spawn import Spawned, current
+from actorq.actors.verdict import message_of
 from actorq.config import EAGER_S
 from actorq.core import commands as c
 from actorq.core import effects as e
-from actorq.core.job import Job
+from actorq.core.job import Job, Reason
 from actorq.errors import ActorqError
 from actorq.function import Function
 
@@ -34,11 +34,8 @@ __all__ = ["Employer", "Worker"]
 log = logging.getLogger("actorq")
 
 
-class Employer(Home, Protocol):
+class Employer(Places, Protocol):
     """What a worker needs of the supervisor."""
-
-    clock: Clock
-    limiter: anyio.CapacityLimiter
 
     def tell(self, command: c.Command, cause: BaseException | None = None) -> Any:
         """Post a command."""
@@ -71,6 +68,7 @@ class Worker:
         self._attempt: Attempt | None = None
         self._aborted: tuple[str, int] | None = None
         self._is_abandoned = False
+        self._leaves_a_thread = False
         self._scope = anyio.CancelScope()
         self._shield = anyio.CancelScope()
         self._me: Spawned
@@ -87,19 +85,24 @@ class Worker:
         if attempt is None or attempt.job_context.claim != effect.claim:
             self._aborted = (effect.job_id, effect.claim)  # it has not begun: it never will
         elif attempt.job_context.cancel_reason is None:
-            attempt.job_context.cancel_reason = effect.reason
-            if not attempt.is_in_thread:  # a thread can only look at the reason, until the grace is over
+            attempt.ask_to_stop(effect.reason)
+            if attempt.where == "loop":  # elsewhere the scope is for the end of the grace
                 self._scope.cancel()
+
+    def attempt_at(self, claim: int) -> Attempt | None:
+        """Return its attempt, if it is this one and has begun."""
+        attempt = self._attempt
+        return attempt if attempt is not None and attempt.job.claim == claim else None
 
     def retire(self) -> None:
         """Send it home; it is idle."""
         self._inbox.close()
 
     def abandon(self) -> None:
-        """Expect nothing more of it. A thread is left behind, a coroutine left alone, and neither burns a core."""
+        """Expect nothing more of it. A process is killed, a thread left behind, a coroutine left alone."""
         self._is_abandoned = True
         self._inbox.close()
-        if self._attempt is not None and self._attempt.is_in_thread:
+        if self._attempt is not None and self._attempt.where != "loop":
             self._scope.cancel()
         else:
             self._shield.shield = True
@@ -109,6 +112,7 @@ class Worker:
         self._is_abandoned = True
         self._inbox.close()
         if self._attempt is not None:
+            self._attempt.ask_to_stop(Reason.SHUTDOWN)  # all that a thread can hear
             self._attempt.let_go()
         self._shield.shield = False
         self._scope.cancel()
@@ -130,6 +134,8 @@ class Worker:
                 self._employer.tell(c.Bury(self.number, f"{type(error).__qualname__}: {message_of(error)}"))
         finally:
             self._employer.worker_ended(self)
+            if self._is_abandoned and not self._leaves_a_thread:
+                self._return()
 
     async def _serve(self) -> bool:
         """Run attempts until one was aborted (True: its scopes are spent) or the inbox is closed (False)."""
@@ -155,15 +161,13 @@ class Worker:
         if job is None or self._aborted == (effect.job_id, effect.claim):
             self._employer.tell(c.Quit(effect.job_id, effect.claim, ""))  # why it ends is known already
             return
-        function, call, context = self._employer.work(job)
-        job_context = JobContext(job, self._employer)
-        limiter, now = self._employer.limiter, self._employer.clock.now
-        attempt = self._attempt = Attempt(job, function, call, context, job_context, limiter, now)
+        attempt = self._attempt = Attempt(job, *self._employer.work(job), self._employer, self._return)
         try:
             report, cause = await attempt.run(self._cancellation_arrives)
         finally:
             self._attempt = None
-            job_context.is_over = True
+            self._leaves_a_thread = attempt.is_left_behind
+            attempt.job_context.is_over = True
         if cause is not None and not self._scope.cancel_called:
             self._forget_foreign_cancellation(cause)
         self._employer.tell(report, cause)
@@ -175,6 +179,11 @@ class Worker:
         is_ours = cancellation is None or f"{id(self._scope):x}" in str(cancellation)  # anyio names the scope
         if self._scope.cancel_called and is_ours:
             self._shield.shield = True
+
+    def _return(self) -> None:
+        """Say that the function has ended after all."""
+        with suppress(ActorqError):  # the queue has stopped
+            self._employer.tell(c.Return(self.number))
 
     def _forget_foreign_cancellation(self, cause: BaseException) -> None:
         """Go on after a job that cancelled its own task; do not stand in the way of a loop that is closing."""

@@ -20,6 +20,7 @@ __all__ = [
     "Bury",
     "Cancel",
     "Command",
+    "Crash",
     "Drain",
     "Edit",
     "Extend",
@@ -39,9 +40,12 @@ __all__ = [
     "Register",
     "Remove",
     "Report",
+    "ReportBlock",
     "Rerun",
     "Resume",
     "ResumeAll",
+    "ResumeTask",
+    "Return",
     "SetGroup",
     "SetWorkers",
     "ShowProgress",
@@ -170,6 +174,13 @@ class ResumeAll(Command):
 
 
 @define
+class ResumeTask(Command):
+    """Let jobs of a task start again, that was paused because its workers kept dying. Answer: whether it was."""
+
+    task: str
+
+
+@define
 class SetGroup(Command):
     """Let at most ``limit`` jobs of the group run at a time; None: as many as there are workers."""
 
@@ -243,6 +254,13 @@ class Park(Report):
 
 
 @define
+class Crash(Report):
+    """The process in which the attempt ran is gone: it died (bad_exit), or was killed for its memory (killed)."""
+
+    failure: Failure
+
+
+@define
 class Begin(Report):
     """The attempt begins only now, as it was held until its start was written: its limits count from here."""
 
@@ -302,6 +320,24 @@ class Bury(Command):
 
     worker: int
     cause: str
+
+
+@define
+class Return(Command):
+    """The function of a worker that was abandoned has come to its end after all."""
+
+    worker: int
+
+
+@define
+class ReportBlock(Command):
+    """The event loop did not turn for so many seconds; it does again."""
+
+    job_id: str
+    """Who blocked it; empty: no job did."""
+    seconds: float
+    stack: str
+    """Where it stood, as text."""
 
 
 @define

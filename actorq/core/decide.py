@@ -24,19 +24,23 @@ from actorq.core.ending import (
     abort,
     cancelled,
     end_of_aborted,
+    end_of_crashed,
     end_of_lost,
     failed_attempt,
     final_failure,
     limit_passed,
+    paused_by,
+    snoozed,
     took_its_place,
 )
 from actorq.core.job import Failure, HoldReason, Job, JobOptions, JobState, Reason
 from actorq.core.ledger import Key, Ledger
 from actorq.core.letter import dead_letter_of
-from actorq.core.roster import Alarm, Claim, Roster
+from actorq.core.roster import Alarm, Claim, Death, Roster
 from actorq.core.verbs import VERBS
+from actorq.errors import WorkersKeepDying
 
-__all__ = ["alarm_rang", "consequences", "decide", "has_room", "may_start"]
+__all__ = ["alarm_rang", "consequences", "decide", "has_room", "may_start", "over_budget"]
 
 
 def decide(command: c.Command, ledger: Ledger, roster: Roster, now: float) -> Decision:
@@ -71,7 +75,12 @@ def _fail(command: c.Fail, ledger: Ledger, roster: Roster, now: float) -> Decisi
 
 def _snooze(command: c.Snooze, ledger: Ledger, roster: Roster, now: float) -> Decision:
     del ledger
-    return _end_of_run(command, roster, now, lambda job: f.Snoozed(now, job.id, now + command.delay))
+    return _end_of_run(command, roster, now, lambda job: snoozed(job, command.delay, now))
+
+
+def _crash(command: c.Crash, ledger: Ledger, roster: Roster, now: float) -> Decision:
+    del ledger
+    return _end_of_run(command, roster, now, lambda job: end_of_crashed(job, command.failure, now))
 
 
 def _quit(command: c.Quit, ledger: Ledger, roster: Roster, now: float) -> Decision:
@@ -122,13 +131,14 @@ def _recover(command: c.Recover, ledger: Ledger, roster: Roster, now: float) -> 
     """Take back what ran when the process died, and try again what the code as it was could not run."""
     del command
     facts: list[f.Fact] = [f.Dropped(now, job.id) for job in ledger.jobs.values() if job.ephemeral]
-    facts.extend(end_of_lost(job, now) for job in ledger.running.values() if not job.ephemeral)
+    cause = "the program ended while it ran"
+    facts.extend(end_of_lost(job, cause, now) for job in ledger.running.values() if not job.ephemeral)
     facts.extend(f.Unblocked(now, job_id) for key in ledger.blocked for job_id in ledger.free_of(key))
     for jobs in ledger.parked.values():
         facts.extend(
             f.Unparked(now, job.id)
             for job in jobs.values()
-            if (job.task in roster.tasks or job.hold_reason is HoldReason.BAD_PAYLOAD) and not job.ephemeral
+            if (job.task in roster.tasks or job.hold_reason is not HoldReason.NO_TASK) and not job.ephemeral
         )
     return Decision(facts)
 
@@ -162,9 +172,15 @@ def _bury(command: c.Bury, ledger: Ledger, roster: Roster, now: float) -> Decisi
     job_id = roster.workers[command.worker]
     facts: list[f.Fact] = []
     if job_id is not None:
-        claim = roster.claims[job_id]
-        facts.append(end_of_lost(claim.job, now) if claim.abort is None else end_of_aborted(claim, claim.abort, now))
-    return Decision(facts, [e.Abandon(command.worker, command.cause)], answer=True)
+        claim, cause = roster.claims[job_id], f"its worker died: {command.cause}"
+        abort = claim.abort
+        facts.append(end_of_lost(claim.job, cause, now) if abort is None else end_of_aborted(claim, abort, now))
+    return Decision(facts, [e.Abandon(command.worker, command.cause, goes_on=False)], answer=True)
+
+
+def _report_block(command: c.ReportBlock, ledger: Ledger, roster: Roster, now: float) -> Decision:
+    del ledger, roster
+    return Decision([f.LoopBlocked(now, command.job_id, command.seconds, command.stack)])
 
 
 def _halt(command: c.Halt, ledger: Ledger, roster: Roster, now: float) -> Decision:
@@ -188,6 +204,7 @@ _RULES: dict[type[c.Command], Rule] = {
     c.Snooze: _snooze,
     c.Quit: _quit,
     c.Park: _park,
+    c.Crash: _crash,
     c.Begin: _heard,
     c.Beat: _heard,
     c.Extend: _extend,
@@ -197,6 +214,8 @@ _RULES: dict[type[c.Command], Rule] = {
     c.TakeBack: _heard,
     c.Recover: _recover,
     c.Bury: _bury,
+    c.Return: _heard,
+    c.ReportBlock: _report_block,
     c.Withdraw: _withdraw,
     c.Drain: _heard,
     c.Halt: _halt,
@@ -237,6 +256,8 @@ def may_start(job: Job, ledger: Ledger, roster: Roster, now: float) -> f.Fact | 
         return limit_passed(job, now)
     if job.key is not None and (job.task, job.key) in ledger.running_keys:
         return f.Blocked(now, job.id)
+    if job.task in roster.paused_tasks:
+        return f.Parked(now, job.id, paused_by(roster.paused_tasks[job.task], job, now))
     if job.task in roster.tasks or job.ephemeral:
         return None
     failure = Failure(Reason.NO_TASK, "UnknownTask", f"no task {job.task!r} is registered", attempt=job.attempt, at=now)
@@ -253,6 +274,18 @@ def has_room(group: str, ledger: Ledger, roster: Roster) -> bool:
         return False
     limit = roster.group_limits.get(group)
     return limit is None or len(ledger.running_groups.get(group, ())) < limit
+
+
+def over_budget(death: Death, roster: Roster, now: float) -> Iterator[e.Effect]:
+    """Yield what follows from the death of a worker, if too many have died.
+
+    Source: the restart intensity of Erlang/OTP supervisors, once for each task, and once for all.
+    """
+    budget = roster.settings.restarts
+    if death.task not in roster.paused_tasks and roster.deaths_of(death.task, now) > budget.task_deaths:
+        yield e.PauseTask(death.task, death.cause)
+    if roster.deaths_within(now) > budget.deaths:
+        yield e.GiveUp(WorkersKeepDying(budget.deaths, budget.window_s, death.cause))
 
 
 # -- what follows from a fact by itself -------------------------------------------------------------

@@ -10,7 +10,7 @@ from attrs import define
 from actorq.core.job import Reason
 from actorq.errors import ActorqError
 
-__all__ = ["Abandon", "Abort", "Dispatch", "Effect", "GiveUp", "Hire", "Retire"]
+__all__ = ["Abandon", "Abort", "Dispatch", "Effect", "GiveUp", "Hire", "PauseTask", "Retire"]
 
 
 class Effect:
@@ -48,6 +48,8 @@ class Abandon(Effect):
     cause: str
     counts: bool = True
     """Whether it is a sign that workers die: not if many were to be stopped at once, because somebody asked for it."""
+    goes_on: bool = True
+    """Whether its function may go on all the same: not if it is dead."""
 
 
 @define
@@ -62,6 +64,14 @@ class Retire(Effect):
     """Let an idle worker go home."""
 
     worker: int
+
+
+@define
+class PauseTask(Effect):
+    """Tell that jobs of the task are not started any more: too many workers died under them."""
+
+    task: str
+    cause: str
 
 
 @define

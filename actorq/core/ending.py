@@ -12,8 +12,8 @@ from actorq.core.job import Failure, Job, Reason
 from actorq.core.roster import Claim
 
 __all__ = [
-    "abort", "cancelled", "end_of_aborted", "end_of_lost", "failed_attempt", "final_failure", "limit_passed",
-    "superseded", "took_its_place",
+    "abort", "cancelled", "end_of_aborted", "end_of_crashed", "end_of_lost", "failed_attempt", "final_failure",
+    "limit_passed", "paused_by", "snoozed", "superseded", "took_its_place",
 ]  # fmt: skip
 
 INTERRUPTION_DELAY_S = 1.0
@@ -79,13 +79,41 @@ def cancelled(job: Job, message: str, now: float, reason: Reason = Reason.CLIENT
     return f.Cancelled(now, job.id, Failure(reason, "Cancelled", message, attempt=job.attempt, at=now))
 
 
-def end_of_lost(job: Job, now: float) -> f.Fact:
-    """End a run whose worker or process died: the function has not failed."""
+def end_of_lost(job: Job, cause: str, now: float) -> f.Fact:
+    """End a run whose program or worker died: the function has not failed."""
+    return _interrupted(job, Failure(Reason.INTERRUPTED, "Interrupted", cause, attempt=job.attempt, at=now), now)
+
+
+def end_of_crashed(job: Job, failure: Failure, now: float) -> f.Fact:
+    """End a run whose process is gone: it died, or used more memory than it may, which is the function's failure."""
+    if failure.reason.is_interruption:
+        return _interrupted(job, failure, now)
+    return failed_attempt(job, failure, now)
+
+
+def _interrupted(job: Job, failure: Failure, now: float) -> f.Fact:
     if job.cancel_requested is not None:
         return cancelled(job, job.cancel_requested, now)
-    n = job.interruptions
-    wait = 0.0 if n == 0 else min(INTERRUPTION_DELAY_S * 2.0 ** min(n - 1, 30), INTERRUPTION_DELAY_CAP_S)
-    return f.Interrupted(now, job.id, now + wait)
+    before = job.interruptions
+    if before + 1 >= job.options.max_interruptions:
+        return final_failure(job, failure, now)
+    wait = 0.0 if before == 0 else min(INTERRUPTION_DELAY_S * 2.0 ** min(before - 1, 30), INTERRUPTION_DELAY_CAP_S)
+    return f.Interrupted(now, job.id, now + wait, failure)
+
+
+def snoozed(job: Job, delay: float, now: float) -> f.Fact:
+    """Let the job wait as its function asks, if it has not done so too often."""
+    most = job.options.max_snoozes
+    if most is not None and job.snoozes >= most:
+        message = f"the function handed the job back more than {most} times"
+        return final_failure(job, Failure(Reason.SNOOZED, "Snoozed", message, attempt=job.attempt, at=now), now)
+    return f.Snoozed(now, job.id, now + delay)
+
+
+def paused_by(cause: str, job: Job, now: float) -> Failure:
+    """Say why no job of the task starts."""
+    message = f"task {job.task!r} is paused: too many workers died under its jobs (the last: {cause})"
+    return Failure(Reason.TASK_PAUSED, "TaskPaused", message, attempt=job.attempt, at=now)
 
 
 def superseded(job_id: str, attempt: int, newcomer: str, now: float) -> f.Cancelled:

@@ -16,10 +16,10 @@ from actorq.core.job import Failure, JobOptions, Progress
 
 __all__ = [
     "BecameDue", "Blocked", "CancelRequested", "Cancelled", "DeadLettered", "Deduplicated", "Dropped", "Edited",
-    "Extended", "Fact", "Failed", "GroupPaused", "GroupResumed", "Interrupted", "Logged", "Parked", "Paused",
-    "Placed", "Progressed", "Promoted", "QueueFact", "QueuePaused", "QueueResumed", "Reinstated", "Released",
-    "Removed", "Requeued", "Resumed", "RetryScheduled", "Snoozed", "Stalled", "Started", "Submitted", "Succeeded",
-    "Unblocked", "Unparked",
+    "Extended", "Fact", "Failed", "GroupPaused", "GroupResumed", "Interrupted", "Logged", "LoopBlocked", "Parked",
+    "Paused", "Placed", "Progressed", "Promoted", "QueueFact", "QueuePaused", "QueueResumed", "Reinstated",
+    "Released", "Removed", "Requeued", "Resumed", "RetryScheduled", "Snoozed", "Stalled", "Started", "Submitted",
+    "Succeeded", "Unblocked", "Unparked",
 ]  # fmt: skip
 
 
@@ -193,7 +193,15 @@ class Snoozed(Placed):
 
 @define
 class Interrupted(Placed):
-    """The process or the worker died under the attempt; no attempt used, one interruption counted."""
+    """The program, the process or the worker died under the attempt; no attempt used, one interruption counted."""
+
+    failure: Failure | None = None
+    """How; None: it was written by a version that did not say."""
+
+    @property
+    def weight(self) -> int:
+        """That of the texts."""
+        return 0 if self.failure is None else self.failure.weight
 
 
 @define
@@ -328,3 +336,19 @@ class GroupResumed(QueueFact):
     """Jobs of the group start again."""
 
     group: str
+
+
+@define
+class LoopBlocked(QueueFact):
+    """The event loop did not turn for so many seconds."""
+
+    job_id: str
+    """Who blocked it; empty: no job did."""
+    seconds: float
+    stack: str
+    """Where it stood, as text."""
+
+    @property
+    def weight(self) -> int:
+        """That of the text."""
+        return len(self.stack)

@@ -20,7 +20,20 @@ from typing import Any, cast
 
 from attrs import Attribute, define, field, frozen
 
-from actorq.config import NAME_LIMIT, PRIORITY_LIMIT, TAGS_LIMIT, duration, name, storable, whole
+from actorq.config import (
+    INTERRUPTIONS_LIMIT,
+    MEMORY_LIMIT_MB,
+    NAME_LIMIT,
+    PLACES,
+    PRIORITY_LIMIT,
+    TAGS_LIMIT,
+    RunIn,
+    duration,
+    name,
+    one_of,
+    storable,
+    whole,
+)
 from actorq.core.retry import Retry
 from actorq.errors import InvalidOption
 
@@ -66,11 +79,13 @@ class HoldReason(StrEnum):
     """Parked: no task of its name is registered. It runs once there is one."""
     BAD_PAYLOAD = "bad_payload"
     """Parked: its arguments no longer fit the function. It is tried again at the next start."""
+    TASK_PAUSED = "task_paused"
+    """Parked: its task was paused, as its workers kept dying. It runs when that is resumed, or at the next start."""
 
     @property
     def is_parked(self) -> bool:
-        """Whether nothing that goes on in the queue ends this hold: only other code does."""
-        return self in (HoldReason.NO_TASK, HoldReason.BAD_PAYLOAD)
+        """Whether nothing that goes on in the queue ends this hold: other code does, or somebody who looked at it."""
+        return self in (HoldReason.NO_TASK, HoldReason.BAD_PAYLOAD, HoldReason.TASK_PAUSED)
 
     @property
     def is_timed(self) -> bool:
@@ -91,6 +106,14 @@ class Reason(StrEnum):
     """The job as a whole took longer than its ``deadline``."""
     EXPIRED = "expired"
     """The job was not started within ``expires``."""
+    KILLED = "killed"
+    """Its process was ended by force: it used more memory than ``memory_mb``."""
+    BAD_EXIT = "bad_exit"
+    """Its process ended by itself, with an exit code or by a signal."""
+    INTERRUPTED = "interrupted"
+    """The program, or the worker, died under it."""
+    SNOOZED = "snoozed"
+    """The function handed the job back more often than ``max_snoozes``."""
     NO_TASK = "no_task"
     BAD_PAYLOAD = "bad_payload"
     BAD_RESULT = "bad_result"
@@ -99,12 +122,19 @@ class Reason(StrEnum):
     """Somebody called ``cancel``."""
     HANDLER = "handler"
     """The function raised ``CancelJob``."""
+    TASK_PAUSED = "task_paused"
+    """Too many workers died under jobs of its task."""
     SUPERSEDED = "superseded"
     """A newer job of the same task and key took its place."""
     PAUSED = "paused"
     """The queue or its group was paused at once; the job goes on when that is resumed."""
     SHUTDOWN = "shutdown"
     """The queue is closing; the job goes on at the next start."""
+
+    @property
+    def is_interruption(self) -> bool:
+        """Whether it is counted as an interruption, and not as a failed attempt."""
+        return self in (Reason.BAD_EXIT, Reason.INTERRUPTED)
 
 
 class Priority:
@@ -156,6 +186,23 @@ def _retry(instance: object, attribute: Attribute[Retry], value: object) -> None
         raise InvalidOption(attribute.name, value, "wants a Retry")
 
 
+def _run_in(instance: object, attribute: Attribute[Any], value: object) -> None:
+    del instance
+    if value is not None:
+        one_of(attribute.name, value, PLACES)
+
+
+def _whole(least: int, most: int) -> Any:
+    """Make a validator for a whole number, or None."""
+
+    def check(instance: object, attribute: Attribute[Any], value: int | None) -> None:
+        del instance
+        if value is not None or attribute.default is not None:
+            whole(attribute.name, value, least, most)
+
+    return check
+
+
 def _limit(option: str) -> Any:  # of attrs' making: no checker has a name for what field() returns
     """Make a field for a limit that is not set, or seconds, or a timedelta."""
 
@@ -194,6 +241,14 @@ class JobOptions:
     """Whose limit it falls under, and whose pause."""
     dead_letter: bool | str = field(default=False, validator=_dead_letter)
     """Whether the job is kept apart when it fails; the name of a task: whether a job of that is made of it, too."""
+    run_in: RunIn | None = field(default=None, validator=_run_in)
+    """Where the function runs; None: ``async def`` on the loop, ``def`` in a thread."""
+    memory_mb: int | None = field(default=None, validator=_whole(1, MEMORY_LIMIT_MB))
+    """MiB of resident memory that its process may use, with all that it has started."""
+    max_interruptions: int = field(default=5, validator=_whole(1, INTERRUPTIONS_LIMIT))
+    """How often the program or its process may die under the job: with so many, it fails."""
+    max_snoozes: int | None = field(default=None, validator=_whole(0, INTERRUPTIONS_LIMIT))
+    """How often the function may hand the job back: when it does so once more, the job fails."""
 
 
 @frozen

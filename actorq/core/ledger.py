@@ -96,11 +96,7 @@ class Ledger:
         """
         if fact.n != self.n + 1 or fact.at < self.now:
             raise InternalError(f"fact {fact.n} at {fact.at} cannot follow fact {self.n} at {self.now}")
-        job = None
-        if isinstance(fact, f.QueueFact):
-            self._apply_to_queue(fact)
-        else:
-            job = self._apply_to_job(fact)
+        job = self._apply_to_queue(fact) if isinstance(fact, f.QueueFact) else self._apply_to_job(fact)
         self.n = fact.n
         self.now = fact.at
         return job
@@ -118,7 +114,7 @@ class Ledger:
         self._change(job, fact, after)
         return job
 
-    def _apply_to_queue(self, fact: f.QueueFact) -> None:
+    def _apply_to_queue(self, fact: f.QueueFact) -> Job | None:
         match fact:
             case f.QueuePaused(until=until):
                 self._pause(QUEUE, until)
@@ -128,8 +124,11 @@ class Ledger:
                 self._resume(QUEUE)
             case f.GroupResumed(group=group):
                 self._resume(group)
+            case f.LoopBlocked():
+                pass
             case _:
                 raise InternalError(f"{type(fact).__name__} cannot happen to a queue")
+        return self.jobs.get(fact.job_id)
 
     def picture(self) -> Picture:
         """Begin to take a picture of the ledger as it is now; one at a time.
@@ -152,7 +151,7 @@ class Ledger:
 
     @property
     def parked_count(self) -> int:
-        """How many jobs wait for code that fits them."""
+        """How many jobs wait for code that fits them, or for somebody who lets their task go on."""
         return sum(map(len, self.parked.values()))
 
     @property
@@ -203,29 +202,34 @@ class Ledger:
             job.hold_reason = HoldReason.DELAY
         self.seq = fact.seq
         self._add(job)
-        self._tell_origin(job)
+        self._link_to_origin(job)
         return job
 
-    def _tell_origin(self, job: Job) -> None:
-        """Link the job that the new one was made of to it."""
+    def _origin_of(self, job: Job) -> Job | None:
+        """Return the job that this one was made of, about to be changed."""
         origin = self.jobs.get(job.retry_of or job.dead_letter_of or "")
-        if origin is not None:
-            if self._picture is not None:
-                self._picture.keep(origin)
-            if job.retry_of is not None:
-                origin.retried_by = job.id
-            else:
-                origin.dead_letter_job_id = job.id
+        if origin is not None and self._picture is not None:
+            self._picture.keep(origin)
+        return origin
 
-    def _tell_origin_that_it_never_was(self, job: Job) -> None:
-        origin = self.jobs.get(job.retry_of or job.dead_letter_of or "")
-        if origin is not None and job.id in (origin.retried_by, origin.dead_letter_job_id):
-            if self._picture is not None:
-                self._picture.keep(origin)
-            if origin.retried_by == job.id:
-                origin.retried_by = None
-            else:
-                origin.dead_letter_job_id = None
+    def _link_to_origin(self, job: Job) -> None:
+        origin = self._origin_of(job)
+        if origin is None:
+            return
+        if job.retry_of is not None:
+            origin.retried_by = job.id
+        else:
+            origin.dead_letter_job_id = job.id
+
+    def _unlink_from_origin(self, job: Job) -> None:
+        """Let it never have been; a newer link stands."""
+        origin = self._origin_of(job)
+        if origin is None:
+            return
+        if origin.retried_by == job.id:
+            origin.retried_by = None
+        if origin.dead_letter_job_id == job.id:
+            origin.dead_letter_job_id = None
 
     def _change(self, job: Job, fact: f.Fact, state: JobState | None) -> None:
         moves = state is not job.state or type(fact) is f.Edited
@@ -238,7 +242,7 @@ class Ledger:
         if state is None:
             self._forget(job)
             if type(fact) is f.Dropped:
-                self._tell_origin_that_it_never_was(job)
+                self._unlink_from_origin(job)
         elif moves:
             if state is not JobState.SCHEDULED and state is not JobState.PAUSED:
                 job.hold_reason = None
@@ -466,9 +470,10 @@ def _snoozed(job: Job, fact: f.Snoozed) -> None:
 
 
 def _interrupted(job: Job, fact: f.Interrupted) -> None:
-    _end_run(job, fact)
+    _end_run(job, fact, fact.failure)
     job.attempt -= 1
     job.interruptions += 1
+    job.failure = fact.failure or job.failure
     job.due_at = fact.due_at
     job.hold_reason = HoldReason.RETRY
 
@@ -502,6 +507,8 @@ def _succeeded(job: Job, fact: f.Succeeded) -> None:
 
 
 def _ended_badly(job: Job, fact: f.Failed | f.DeadLettered | f.Cancelled) -> None:
+    if fact.failure.reason.is_interruption:
+        job.interruptions += 1
     job.failure = fact.failure
     job.stalled = False
     job.cancel_requested = None

@@ -28,13 +28,12 @@ from actorq.config import STEP_LIMIT, Settings
 from actorq.core import commands as c
 from actorq.core import effects as e
 from actorq.core import facts as f
-from actorq.core.decide import alarm_rang, consequences, decide, has_room, may_start
+from actorq.core.decide import alarm_rang, consequences, decide, has_room, may_start, over_budget
 from actorq.core.decision import Decision
 from actorq.core.ending import limit_passed
 from actorq.core.job import FINAL, Job
 from actorq.core.ledger import QUEUE, Ledger
-from actorq.core.roster import Alarm, Roster
-from actorq.errors import WorkersKeepDying
+from actorq.core.roster import Alarm, Claim, Roster
 
 __all__ = ["Machine", "Step"]
 
@@ -97,7 +96,7 @@ class Machine:
             self.roster.forgive_silence(late)
         self._has_more = False
         if step.now >= self._deadline:
-            self._advance(step)
+            self._advance(step, is_quiet=not commands)
         for command in commands:
             if self.roster.follow_command(command, step.now):
                 decision = decide(command, self.ledger, self.roster, step.now)
@@ -131,8 +130,13 @@ class Machine:
 
     # -- advance -----------------------------------------------------------------------------------
 
-    def _advance(self, step: Step) -> None:
-        """Let happen what time brings: limits before delays, so that what is over never starts."""
+    def _advance(self, step: Step, *, is_quiet: bool) -> None:
+        """Let happen what time brings: limits before delays, so that what is over never starts.
+
+        Silence counts only in a step in which nobody says anything. Else the loop has just come to hear again, and
+        whoever it kept from speaking may be next: he has until the step that follows, when it has turned.
+        """
+        unheard: list[Claim] = []
         ledger, now = self.ledger, step.now
         left = STEP_LIMIT
         while left and (entry := ledger.limits.peek()) is not None and entry[0] <= now:
@@ -147,8 +151,16 @@ class Machine:
         while left and (entry := self.roster.alarms.peek()) is not None and entry[0] <= now:
             self.roster.alarms.pop()
             job_id, alarm = entry[-1]
-            self._ring(job_id, alarm, step)
+            if alarm is Alarm.HEARTBEAT and not is_quiet:
+                claim = self.roster.claims[job_id]
+                claim.armed.discard(alarm)
+                unheard.append(claim)
+            else:
+                self._ring(job_id, alarm, step)
             left -= 1
+        for claim in unheard:
+            if self.roster.claims.get(claim.job.id) is claim:
+                self.roster.arm(claim, Alarm.HEARTBEAT, now)
         self._has_more = self._has_more or not left
 
     def _ring(self, job_id: str, alarm: Alarm, step: Step) -> None:
@@ -229,14 +241,16 @@ class Machine:
 
     def _commit(self, decision: Decision, step: Step) -> None:
         for effect in decision.effects:
-            self.roster.follow_effect(effect, step.now)
-            step.effects.append(effect)
-            if type(effect) is e.Abandon and effect.counts and self.roster.has_too_many_deaths(step.now):
-                budget = self.roster.settings.restarts
-                error = WorkersKeepDying(budget.deaths, budget.window_s, effect.cause)
-                self._commit(Decision(effects=[e.GiveUp(error)]), step)
+            self._do(effect, step)
+        while self.roster.deaths:
+            for effect in over_budget(self.roster.deaths.popleft(), self.roster, step.now):
+                self._do(effect, step)
         for fact in decision.facts:
             self._happen(fact, step)
+
+    def _do(self, effect: e.Effect, step: Step) -> None:
+        self.roster.follow_effect(effect, step.now)
+        step.effects.append(effect)
 
     def _happen(self, fact: f.Fact, step: Step) -> None:
         fact.n = self.ledger.n + 1

@@ -15,7 +15,7 @@ from collections import deque
 from enum import IntEnum
 from math import inf
 
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 
 from actorq.config import LENT_LIMIT, PROGRESS_INTERVAL_S, Settings
 from actorq.core import commands as c
@@ -24,7 +24,7 @@ from actorq.core import facts as f
 from actorq.core.heap import Heap
 from actorq.core.job import NO_PROGRESS, Job, JobOptions, Progress, Reason
 
-__all__ = ["Alarm", "Claim", "Roster"]
+__all__ = ["Alarm", "Claim", "Death", "Roster"]
 
 
 class Alarm(IntEnum):
@@ -59,6 +59,16 @@ class Claim:
     armed: set[Alarm] = field(factory=set[Alarm])
 
 
+@frozen
+class Death:
+    """A worker, or the process that it used, is gone."""
+
+    at: float
+    task: str
+    """Whose job ran there; empty: none."""
+    cause: str
+
+
 class Roster:
     """Who works on what."""
 
@@ -85,7 +95,13 @@ class Roster:
         """Reports for a claim that was not running any more; they changed nothing."""
         self.lost_workers = 0
         """Workers that were abandoned or died."""
-        self._deaths: deque[float] = deque()
+        self.abandoned: set[int] = set()
+        """Workers whose functions go on though nothing is expected of them any more."""
+        self.paused_tasks: dict[str, str] = {}
+        """Tasks of which nothing starts, as too many workers died under their jobs; and how the last one did."""
+        self.deaths: deque[Death] = deque()
+        """Those of which it is still to be found out whether they were too many."""
+        self._past_deaths: deque[Death] = deque()
         self._last_worker = 0
         self._lent = 0
 
@@ -98,8 +114,13 @@ class Roster:
 
     @property
     def wanted(self) -> int:
-        """How many workers there should be now."""
-        return self.target + self._lent
+        """How many workers there should be now: none in place of an abandoned one, if those are too many."""
+        return max(self.target + self._lent - self.abandoned_beyond, 0)
+
+    @property
+    def abandoned_beyond(self) -> int:
+        """How many abandoned functions there are beyond those in whose place others may run."""
+        return max(len(self.abandoned) - self.settings.max_abandoned, 0)
 
     @property
     def lent(self) -> int:
@@ -110,12 +131,18 @@ class Roster:
         """Return a number that no worker had."""
         return self._last_worker + 1
 
-    def has_too_many_deaths(self, now: float) -> bool:
-        """Tell whether the restart budget is used up."""
-        budget = self.settings.restarts
-        while self._deaths and self._deaths[0] <= now - budget.window_s:
-            self._deaths.popleft()
-        return not self.is_draining and len(self._deaths) > budget.deaths
+    def deaths_within(self, now: float) -> int:
+        """Return how many workers have died within the window of the restart budget."""
+        since = now - self.settings.restarts.window_s
+        while self._past_deaths and self._past_deaths[0].at <= since:
+            self._past_deaths.popleft()
+        return len(self._past_deaths)
+
+    def deaths_of(self, task: str, now: float) -> int:
+        """Return how many of them died under jobs of the task."""
+        if not task or not self.deaths_within(now):
+            return 0
+        return sum(death.task == task for death in self._past_deaths)
 
     # -- what happens among the living ---------------------------------------------------------------
 
@@ -148,6 +175,10 @@ class Roster:
                 self.group_limits.pop(command.group, None)
             else:
                 self.group_limits[command.group] = command.limit
+        elif isinstance(command, c.ResumeTask):
+            return self._resume_task(command.task)
+        elif isinstance(command, c.Return):
+            self.abandoned.discard(command.worker)
         elif isinstance(command, c.Drain):
             self.is_draining = True
         return True
@@ -163,6 +194,8 @@ class Roster:
                 claim.progress = _further(claim.progress, report)
                 if now < claim.progress_told_at + PROGRESS_INTERVAL_S:
                     self.arm(claim, Alarm.PROGRESS, claim.progress_told_at + PROGRESS_INTERVAL_S)
+            case c.Crash() if claim.abort is None:
+                self._note_death(claim.job.task, f"{report.failure.reason}: {report.failure.message}", now)
             case c.Lend() if not claim.is_lent and self._lent < LENT_LIMIT:
                 claim.is_lent = True
                 self._lent += 1
@@ -204,10 +237,9 @@ class Roster:
             case e.Retire():
                 self._forget(effect.worker)
             case e.Abandon():
-                self._forget(effect.worker)
-                self.lost_workers += 1
-                if effect.counts and not self.is_draining:  # at the end many are left to their jobs at once
-                    self._deaths.append(now)
+                self._abandon(effect, now)
+            case e.PauseTask():
+                self.paused_tasks[effect.task] = effect.cause
             case _:
                 pass
 
@@ -215,7 +247,7 @@ class Roster:
         self.idle.pop()  # that is who it was given to
         self.workers[fact.worker] = job.id
         claim = self.claims[job.id] = Claim(job, fact.claim, fact.worker, fact.at)
-        if not self.holds_runs:
+        if not self.holds_runs and job.options.run_in != "process":  # which is started first, and says when it is ready
             self._arm_run(claim, fact.at)
         if job.options.deadline is not None:
             self.arm(claim, Alarm.DEADLINE, job.limits_from + job.options.deadline)
@@ -238,12 +270,34 @@ class Roster:
             self.workers[claim.worker] = None
             self.idle.append(claim.worker)
 
+    def _abandon(self, effect: e.Abandon, now: float) -> None:
+        job_id = self.workers[effect.worker]
+        self._forget(effect.worker)
+        if effect.goes_on:
+            self.abandoned.add(effect.worker)
+        self.lost_workers += 1
+        if effect.counts:
+            self._note_death("" if job_id is None else self.claims[job_id].job.task, effect.cause, now)
+
+    def _resume_task(self, task: str) -> bool:
+        """Begin anew with the task: the deaths that it was paused for count no more against it."""
+        if self.paused_tasks.pop(task, None) is None:
+            return False
+        self._past_deaths = deque(evolve(d, task="") if d.task == task else d for d in self._past_deaths)
+        return True
+
+    def _note_death(self, task: str, cause: str, now: float) -> None:
+        if not self.is_draining:  # at the end many are left to their jobs at once
+            death = Death(now, task, cause)
+            self.deaths.append(death)
+            self._past_deaths.append(death)
+
     def _forget(self, worker: int) -> None:
         if self.workers.pop(worker) is None:
             self.idle.remove(worker)
 
 
-_WITHIN_A_RUN = (f.Extended, f.Logged, f.Stalled, f.CancelRequested, f.Deduplicated)
+_WITHIN_A_RUN = (f.Extended, f.Logged, f.LoopBlocked, f.Stalled, f.CancelRequested, f.Deduplicated)
 
 
 def _further(progress: Progress, report: c.ShowProgress) -> Progress:

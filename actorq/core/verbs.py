@@ -119,6 +119,7 @@ _WANTS = {
     HoldReason.KEY: "its key, under which another job runs",
     HoldReason.NO_TASK: "a task of its name",
     HoldReason.BAD_PAYLOAD: "code that its arguments fit",
+    HoldReason.TASK_PAUSED: "its task, which is paused",
 }
 
 
@@ -181,6 +182,13 @@ def resume_all(command: c.ResumeAll, ledger: Ledger, roster: Roster, now: float)
     return Decision([f.QueueResumed(now) if scope == QUEUE else f.GroupResumed(now, scope)], answer=True)
 
 
+def resume_task(command: c.ResumeTask, ledger: Ledger, roster: Roster, now: float) -> Decision:
+    del roster  # it has let the task go on by now
+    parked = ledger.parked.get(command.task, {}).values()
+    facts = [f.Unparked(now, job.id) for job in parked if job.hold_reason is HoldReason.TASK_PAUSED]
+    return Decision(facts, answer=True)
+
+
 def register(command: c.Register, ledger: Ledger, roster: Roster, now: float) -> Decision:
     del roster
     return Decision(
@@ -204,5 +212,6 @@ VERBS: Final[dict[type[c.Command], Rule]] = {
     c.Remove: remove,
     c.PauseAll: pause_all,
     c.ResumeAll: resume_all,
+    c.ResumeTask: resume_task,
     c.Register: register,
 }

@@ -249,7 +249,8 @@ _RETRY: dict[str, Parser] = {
 }
 
 _OPTION_NAMES = (
-    "priority", "timeout", "heartbeat_timeout", "expires", "deadline", "grace", "group", "dead_letter",
+    "priority", "timeout", "heartbeat_timeout", "expires", "deadline", "grace", "group", "dead_letter", "run_in",
+    "memory_mb", "max_interruptions", "max_snoozes",
 )  # fmt: skip
 
 _OPTIONS: dict[str, Parser] = {

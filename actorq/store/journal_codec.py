@@ -34,8 +34,8 @@ __all__ = [
 
 FORMAT: Final = "actorq-journal"
 
-VERSION: Final = 2
-"""Version 1 has fewer kinds of facts, and fewer fields in some."""
+VERSION: Final = 3
+"""Earlier ones have fewer kinds of facts, and fewer fields in some."""
 
 MARK_SIZE: Final = 64
 """Bytes of the witness: always as many, so that it is overwritten in one piece."""
@@ -244,6 +244,19 @@ def _retry_scheduled(fact: f.RetryScheduled, fields: Fields, options: Options) -
     fields["failure"] = field.failure_fields(fact.failure)
 
 
+def _interrupted(fact: f.Interrupted, fields: Fields, options: Options) -> None:
+    _placed(fact, fields, options)
+    if fact.failure is not None:
+        fields["failure"] = field.failure_fields(fact.failure)
+
+
+def _loop_blocked(fact: f.LoopBlocked, fields: Fields, options: Options) -> None:
+    del options
+    fields["job_id"] = fact.job_id
+    fields["seconds"] = fact.seconds
+    fields["stack"] = fact.stack
+
+
 def _placed(fact: f.Placed, fields: Fields, options: Options) -> None:
     del options
     fields["due_at"] = fact.due_at
@@ -279,7 +292,7 @@ _WRITERS: dict[type[f.Fact], tuple[str, Writer]] = {
     f.CancelRequested: ("cancel_requested", _cancel_requested),
     f.RetryScheduled: ("retry_scheduled", _retry_scheduled),
     f.Snoozed: ("snoozed", _placed),
-    f.Interrupted: ("interrupted", _placed),
+    f.Interrupted: ("interrupted", _interrupted),
     f.Released: ("released", _nothing),
     f.Parked: ("parked", _failed),
     f.Unparked: ("unparked", _nothing),
@@ -295,6 +308,7 @@ _WRITERS: dict[type[f.Fact], tuple[str, Writer]] = {
     f.QueueResumed: ("queue_resumed", _nothing),
     f.GroupPaused: ("group_paused", _paused),
     f.GroupResumed: ("group_resumed", _group_resumed),
+    f.LoopBlocked: ("loop_blocked", _loop_blocked),
 }
 
 
@@ -462,7 +476,7 @@ _READERS: dict[str, _Row] = {
     "cancel_requested": _row(f.CancelRequested, {**_ID, "message": field.text}),
     "retry_scheduled": _row(f.RetryScheduled, {**_DUE, "failure": field.failure}),
     "snoozed": _row(f.Snoozed, _DUE),
-    "interrupted": _row(f.Interrupted, _DUE),
+    "interrupted": _row(f.Interrupted, {**_DUE, "failure": field.failure}, "failure"),
     "released": _row(f.Released, _ID),
     "parked": _row(f.Parked, {**_ID, "failure": _parking}),
     "unparked": _row(f.Unparked, _ID),
@@ -478,4 +492,5 @@ _READERS: dict[str, _Row] = {
     "queue_resumed": _row(f.QueueResumed, {}),
     "group_paused": _row(f.GroupPaused, {"group": _group, "until": field.number}, "until"),
     "group_resumed": _row(f.GroupResumed, {"group": _group}),
+    "loop_blocked": _row(f.LoopBlocked, {"job_id": field.text, "seconds": field.number, "stack": field.text}),
 }

@@ -34,8 +34,9 @@ __all__ = [
 
 FORMAT: Final = "actorq-snapshot"
 
-VERSION: Final = 3
-"""Version 1 left ephemeral jobs out; with a journal, facts about them follow. Version 2 had no paused jobs."""
+VERSION: Final = 4
+"""Version 1 left ephemeral jobs out; with a journal, facts about them follow. Version 2 had no paused jobs. Version 3
+had fewer options, and fewer reasons."""
 
 
 @frozen

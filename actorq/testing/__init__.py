@@ -1,6 +1,7 @@
-"""For tests of code that uses the queue: a clock that the test owns, and directories that are no directories.
+"""For tests of code that uses the queue: a clock that the test owns, directories that are no directories, and rigour.
 
-:class:`VirtualClock` owns all of the queue's time. The others stand in for the directory of a queue,
+:class:`VirtualClock` owns all of the queue's time. :func:`no_blocking` fails the test whose job blocks the event
+loop. The others stand in for the directory of a queue,
 ``JobQueue(files=…)``:
 
 * :class:`MemoryFiles` is one in memory: it outlives the queue, and a copy of it is what a crash would leave;
@@ -9,9 +10,20 @@
   what it likes.
 """
 
+from actorq.testing.blocking import LoopBlocked, no_blocking
 from actorq.testing.clock import VirtualClock
 from actorq.testing.disk import SimulatedDisk
 from actorq.testing.faults import Died, Fault, FaultyFiles, Operation
 from actorq.testing.files import MemoryFiles
 
-__all__ = ["Died", "Fault", "FaultyFiles", "MemoryFiles", "Operation", "SimulatedDisk", "VirtualClock"]
+__all__ = [
+    "Died",
+    "Fault",
+    "FaultyFiles",
+    "LoopBlocked",
+    "MemoryFiles",
+    "Operation",
+    "SimulatedDisk",
+    "VirtualClock",
+    "no_blocking",
+]

@@ -33,7 +33,6 @@ _OPTIONS: Final = (
 )  # fmt: skip
 
 _NOT_HERE: Final = {
-    "forceKillOnTimeout": "a function cannot be ended by force here: it is asked to stop, and then let go of",
     "dependsOn": "jobs do not wait for each other here: submit it from the one before",
 }
 
@@ -191,21 +190,23 @@ def options(job: given.Given) -> dict[str, Any]:
 
     Without more: three attempts in all, priority 0 (higher first), no time limit. ``timeoutMs`` is in milliseconds,
     ``retryDelay`` (60) and ``retryDelayMax`` in seconds. An ``idempotencyKey`` that is held returns the job that holds
-    it. ``jobType`` and ``payload`` say what is run: here that is the call itself, so they are left out.
+    it. ``forceKillOnTimeout`` runs the function in a process, where it can be ended by force, and gives it no grace.
+    ``jobType`` and ``payload`` say what is run: here that is the call itself, so they are left out.
 
     Raises:
         InvalidOption: what cannot be: ``maxAttempts`` of zero, times below zero; and what there is not here:
-            ``dependsOn``, ``forceKillOnTimeout``.
+            ``dependsOn``.
     """
     body = given.known(job, _OPTIONS)
     given.not_here(body, _NOT_HERE)
-    given.flag(body, "forceKillOnTimeout", default=False)
     known: dict[str, Any] = {
         "retry": _retry_of(body),
         "priority": given.whole(body, "priority", 0, -given.BIGGEST),
         "timeout": given.whole(body, "timeoutMs", 0, 1) / 1000 if "timeoutMs" in body else None,
         "tags": given.names(body, "tags"),
     }
+    if given.flag(body, "forceKillOnTimeout", default=False):
+        known |= {"run_in": "process", "grace": 0.0}
     if run_at := given.instant(body, "runAt"):
         known["run_at"] = run_at
     if key := given.name(body, "idempotencyKey", KEY_LIMIT):

@@ -16,7 +16,7 @@ from actorq.core.retry import Retry
 from actorq.errors import InvalidOption
 from actorq.record import JobRecord
 from actorq.views import given
-from actorq.views.picture import Meaning, millis, millis_or_none, payload_of, percent
+from actorq.views.picture import Meaning, failures_of, millis, millis_or_none, payload_of, percent
 from actorq.views.situation import Situation, situation_of
 from actorq.views.vocabulary import STATES
 
@@ -28,7 +28,7 @@ PRIORITY_LIMIT: Final = 2**21 - 1
 """BullMQ's last priority."""
 
 STALLED: Final = "job stalled more than allowable limit"
-"""What BullMQ says of a job whose worker was silent too often."""
+"""What BullMQ says of a job whose worker was silent, or gone, too often."""
 
 _MEANINGS: Final = {
     "waiting": Meaning(JobState.QUEUED),
@@ -94,9 +94,11 @@ def _delay(record: JobRecord) -> int:
 
 def _failed_reason(record: JobRecord) -> str | None:
     error = record.error
+    if error is not None and error.reason.is_interruption and not record.state.is_final:
+        error = next(reversed(failures_of(record)), None)  # a job that was taken back has not failed by that
     if error is None or situation_of(record) is Situation.PARKED:
         return None
-    return STALLED if error.reason is Reason.HEARTBEAT else error.message
+    return STALLED if error.reason in (Reason.HEARTBEAT, Reason.INTERRUPTED) else error.message
 
 
 def retry(attempts: int = 3, delay: int = 5_000, backoff: Backoff = "exponential", jitter: float = 0.0) -> Retry:

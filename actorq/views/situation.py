@@ -27,7 +27,7 @@ class Situation(Enum):
     KEY_HELD = auto()
     """Another job with its key is running."""
     PARKED = auto()
-    """No code here can run it."""
+    """No code here can run it, or that may not run, as its task is paused."""
     QUEUED = auto()
     """Ready, for the first time, or handed back without fault."""
     QUEUED_AFTER_FAILURE = auto()
@@ -63,6 +63,7 @@ _BY_HOLD: Final = {
     HoldReason.KEY: Situation.KEY_HELD,
     HoldReason.NO_TASK: Situation.PARKED,
     HoldReason.BAD_PAYLOAD: Situation.PARKED,
+    HoldReason.TASK_PAUSED: Situation.PARKED,
 }
 
 _BY_LAST_OUTCOME: Final = {

@@ -30,7 +30,7 @@ STATES: Final[dict[Situation, Words]] = {
     Situation.RECLAIMED_DELAYED: Words("delayed", "delayed", "failed", "pending", "pending"),
     # nearest: nobody else holds a job for another one's key; as one that depends on another
     Situation.KEY_HELD: Words("delayed", "waiting", "added", "pending", "scheduled"),
-    # nearest: where nobody serves its kind, a job just waits
+    # nearest: where nobody serves its kind, and where a kind is not served any more, a job just waits
     Situation.PARKED: Words("queued", "waiting", "added", "pending", "pending"),
     Situation.QUEUED: Words("queued", "waiting", "added", "pending", "pending"),
     Situation.QUEUED_AFTER_FAILURE: Words("queued", "waiting", "failed", "failed", "pending"),
@@ -64,11 +64,17 @@ REASONS: Final[dict[Reason, Reasons]] = {
     Reason.HEARTBEAT: Reasons("timeout", None),
     Reason.DEADLINE: Reasons("timeout", "timeout"),
     Reason.EXPIRED: Reasons("timeout", "timeout"),
+    Reason.KILLED: Reasons("killed", "handler_error"),
+    Reason.BAD_EXIT: Reasons("bad_exit", "handler_error"),
+    # both notice a worker that is gone by its silence; DataQueue gives its job to another without a word
+    Reason.INTERRUPTED: Reasons("timeout", None),
+    Reason.SNOOZED: Reasons("bad_exit", "handler_error"),
     Reason.NO_TASK: Reasons("bad_exit", "no_handler"),
     Reason.BAD_PAYLOAD: Reasons("bad_exit", "handler_error"),
     Reason.BAD_RESULT: Reasons("bad_exit", "handler_error"),
     Reason.CLIENT_REQUEST: Reasons("client_request", None),
     Reason.HANDLER: Reasons("client_request", None),
+    Reason.TASK_PAUSED: Reasons("client_request", None),
     Reason.SUPERSEDED: Reasons("client_request", None),
     Reason.PAUSED: Reasons("client_request", None),
     Reason.SHUTDOWN: Reasons("client_request", None),

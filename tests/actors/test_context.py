@@ -10,7 +10,7 @@ import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
 
-from actorq import JobContext, JobQueue, Retry, current_job
+from actorq import AttemptCancelled, InvalidOption, JobCancelled, JobContext, JobFailed, JobQueue, Retry, current_job
 
 who: ContextVar[str] = ContextVar("who", default="nobody")
 
@@ -237,3 +237,147 @@ async def test_context_tells_which_attempt_it_is() -> None:
 
         await work.run()
         assert seen == [("work", n, 2, n, {"for": "ada"}, None) for n in (1, 2)]
+
+
+async def test_a_coroutine_with_a_loop_of_its_own_may_say_all_that_others_may() -> None:
+    async with JobQueue() as queue:
+
+        @queue.task(name="work", context=True, run_in="thread")
+        async def work(ctx: JobContext) -> None:
+            ctx.heartbeat()
+            ctx.progress(0.5)
+            ctx.log("a line")
+            ctx.extend(1)
+            assert current_job() is ctx
+
+        handle = await work.submit()
+        await handle
+        record = await handle.record()
+    assert [line.message for line in record.log] == ["a line"]
+
+
+async def test_what_is_refused_is_raised_in_the_thread_that_said_it() -> None:
+    async with JobQueue() as queue:
+
+        @queue.task(name="work", context=True)
+        def work(ctx: JobContext) -> None:
+            with pytest.raises(InvalidOption):
+                ctx.progress(2)
+
+        await work.run()
+
+
+# -- being asked to stop -------------------------------------------------------------------------------
+
+
+async def test_a_thread_that_looks_sees_that_it_is_asked_to_stop_and_why() -> None:
+    seen: list[Any] = []
+    looked = threading.Event()
+    async with JobQueue() as queue:
+
+        @queue.task(name="work", context=True)
+        def work(ctx: JobContext) -> None:
+            seen.append((ctx.cancelled, ctx.check(), ctx.cancel_reason))
+            looked.set()
+            ctx.wait_cancelled()
+            seen.append((ctx.cancelled, ctx.cancel_reason))
+            try:
+                ctx.check()
+            except Exception:  # noqa: BLE001 - what must not stop it
+                seen.append("swallowed")
+            except AttemptCancelled as error:
+                seen.append(error.reason)
+                raise
+
+        handle = await work.submit()
+        await anyio.to_thread.run_sync(looked.wait)
+        await handle.cancel("enough")
+        with pytest.raises(JobCancelled, match="enough"):
+            await handle
+    assert seen == [(False, None, None), (True, "client_request"), "client_request"]
+
+
+async def test_a_function_on_the_loop_that_was_shielded_can_look_whether_it_is_asked_to_stop() -> None:
+    seen: list[bool] = []
+    async with JobQueue() as queue:
+
+        @queue.task(name="work", context=True, timeout=4.5, retry=Retry(max_attempts=1))
+        async def work(ctx: JobContext) -> None:
+            with anyio.CancelScope(shield=True):
+                for _ in range(10):
+                    seen.append(ctx.cancelled)
+                    ctx.check()
+                    await anyio.sleep(1)
+
+        with pytest.raises(JobFailed, match="timeout"):
+            await work.run()
+    assert seen == [False] * 5 + [True]
+
+
+async def test_a_function_that_says_it_was_cancelled_and_was_not_has_failed_like_any_other() -> None:
+    async with JobQueue() as queue:
+
+        @queue.task(name="work", retry=Retry(max_attempts=2, delay=0))
+        async def work() -> None:
+            raise AttemptCancelled
+
+        with pytest.raises(JobFailed) as caught:
+            await work.run()
+    assert (caught.value.reason, caught.value.type, caught.value.attempts) == ("error", "AttemptCancelled", 2)
+
+
+async def test_a_thread_that_sleeps_for_its_cancellation_wakes_after_so_many_seconds() -> None:
+    async with JobQueue() as queue:
+
+        @queue.task(name="work", context=True)
+        def work(ctx: JobContext) -> bool:
+            return ctx.wait_cancelled(0.01)
+
+        assert await work.run() is False
+
+
+async def test_a_cancellation_wakes_every_thread_of_the_attempt_that_sleeps() -> None:
+    async with JobQueue() as queue:
+        woken: list[bool] = []
+        asleep = threading.Barrier(4)
+
+        @queue.task(name="work", context=True, timeout=1, retry=Retry(max_attempts=1))
+        def work(ctx: JobContext) -> None:
+            def sleep() -> None:
+                asleep.wait()
+                woken.append(ctx.wait_cancelled())
+
+            helpers = [threading.Thread(target=sleep) for _ in range(3)]
+            for helper in helpers:
+                helper.start()
+            asleep.wait()
+            woken.append(ctx.wait_cancelled())
+            for helper in helpers:
+                helper.join()
+
+        with pytest.raises(JobFailed, match="timeout"):
+            await work.run()
+    assert woken == [True] * 4
+
+
+async def test_sleeping_for_a_cancellation_is_refused_where_it_would_block_the_loop() -> None:
+    async with JobQueue() as queue:
+
+        @queue.task(name="work", context=True)
+        async def work(ctx: JobContext) -> None:
+            with pytest.raises(RuntimeError, match="would block the event loop"):
+                ctx.wait_cancelled(1)
+
+        await work.run()
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "1"])
+async def test_sleeping_for_what_is_no_time_is_refused(timeout: Any) -> None:
+    async with JobQueue() as queue:
+
+        @queue.task(name="work", context=True)
+        def work(ctx: JobContext) -> None:
+            with pytest.raises(InvalidOption):
+                ctx.wait_cancelled(timeout)
+
+        await work.run()

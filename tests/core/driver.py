@@ -63,8 +63,17 @@ VERBS = (
     "withdraw", *("pause",) * 3, *("resume",) * 3, "promote", *("edit",) * 2, "remove", *("clone",) * 2,
     "pause_all", *("resume_all",) * 2, *("set_group",) * 2, *("keyed",) * 7,
     "drain", "halt", *("wait",) * 5, *("deadline",) * 7, "back", "late", "crash", "photo", *("take",) * 2,
+    *("die",) * 5, *("kill",) * 2, *("return",) * 2, *("resume_task",) * 2, "block", "begin",
 )  # fmt: skip
 """What may happen, as often as it stands here. The first is nothing: zeros shrink to it."""
+
+VERBS_OF_DEATH = (
+    "rest", *("submit",) * 6, "finish", "fail", *("snooze",) * 3, *("die",) * 9, *("kill",) * 3, "stale",
+    *("cancel",) * 3, *("bury",) * 3, *("wait",) * 2, *("deadline",) * 9, *("return",) * 3, *("resume_task",) * 3,
+    "block", "begin", "set_workers", "lend", "take_back", "rerun", "register", "pause_all", "resume_all", "drain",
+    "halt", "crash", "pause", "resume", "edit", "promote", "withdraw", *("keyed",) * 2, "set_group",
+)  # fmt: skip
+"""Another third are about what dies."""
 
 VERBS_OF_CONTROL = (
     "rest", *("submit",) * 2, *("keyed",) * 8, *("finish",) * 2, "fail", "snooze", "cancel", *("rerun",) * 3,
@@ -89,14 +98,15 @@ def read_settings(a: int, b: int, c: int) -> Settings:
         max_pending=(3, 6, 12, 40)[a // 3 % 4],
         grace_s=(0.0, 2.0, 60.0)[a // 12 % 3],
         retention=Retention(age_s=(0.0, 7.0, 3600.0)[b % 3], count=(0, 1, 3, 1000)[b // 3 % 4]),
-        restarts=RestartBudget(deaths=1 + c % 3, window_s=(0.0, 5.0, 60.0)[c // 3 % 3]),
+        restarts=RestartBudget(1 + c % 3, (0.0, 5.0, 60.0)[c // 3 % 3], task_deaths=1 + c // 36 % 3),
         on_unknown_task="fail" if c // 9 % 4 == 0 else "park",
+        max_abandoned=(0, 1, 2, 100)[b // 12 % 4],
     )
 
 
 def read_history(data: bytes) -> History:
     """Return the history that these bytes spell: three for the settings, four for each act."""
-    verbs = VERBS if data[0] % 3 else VERBS_OF_CONTROL
+    verbs = (VERBS_OF_CONTROL, VERBS_OF_DEATH, VERBS)[data[0] // 36 % 3]
     acts = (Act(verbs[data[i] % len(verbs)], data[i + 1], data[i + 2], data[i + 3]) for i in range(3, len(data) - 3, 4))
     return History(read_settings(*data[:3]), tuple(act for act in acts if act.verb != "rest"))
 
@@ -155,6 +165,8 @@ class World:
     """By worker, of those that are on the payroll."""
     ghosts: list[Run] = field(factory=list)
     """Runs of workers that were abandoned, or of a former process."""
+    deaf: list[int] = field(factory=list)
+    """Workers that were abandoned, and whose functions have not ended yet."""
     held: list[c.Command] = field(factory=list)
     ids: list[str] = field(factory=list)
     lives: int = 1
@@ -176,9 +188,9 @@ class World:
 
     # -- one step ---------------------------------------------------------------------------------
 
-    def step(self, commands: list[c.Command], now: float, late: float = 0.0) -> list[Any]:
-        """Turn the machine, and do what a shell would do about it."""
-        if not self.may_batch and len(commands) > 1:
+    def step(self, commands: list[c.Command], now: float, late: float = 0.0, *, is_start: bool = False) -> list[Any]:
+        """Turn the machine, and do what a shell would do about it. A start is one step, whatever else is not."""
+        if not self.may_batch and len(commands) > 1 and not is_start:
             return [self.step([command], now)[0] for command in commands]
         for look in self.before:
             look(self, commands, now)
@@ -202,6 +214,7 @@ class World:
             case e.Abandon():
                 run = self.runs.pop(effect.worker, None)
                 self.ghosts += [run] if run else []
+                self.deaf += [effect.worker] if effect.goes_on else []
             case _:
                 pass
 
@@ -248,7 +261,7 @@ class World:
         at = self.machine.next_deadline()
         return self.now + 1.0 if at == inf else at
 
-    def _commands(  # noqa: C901, PLR0912 - one match, a case for each verb
+    def _commands(  # noqa: C901, PLR0912, PLR0915 - one match, a case for each verb
         self, act: Act
     ) -> Iterator[c.Command]:
         a, b = act.a, act.b
@@ -282,6 +295,12 @@ class World:
                 yield c.SetWorkers(1 + a % 4)
             case "bury":
                 yield self._bury(1 + a % 8)
+            case "return":
+                yield c.Return(self.deaf.pop(a % len(self.deaf)) if self.deaf and a % 8 else 1 + b % 8)
+            case "resume_task":
+                yield c.ResumeTask((KNOWN, KNOWN, KNOWN, LATER, UNKNOWN)[a % 5])
+            case "block":
+                yield c.ReportBlock(self._pick_id(a) if self.ids and a % 4 else ("", "nobody")[b % 2], b / 64, "File …")
             case "withdraw" if self.ids:
                 yield self._withdraw(self._pick_id(a), self._pick_id(b))
             case "register":
@@ -338,7 +357,7 @@ class World:
         return c.NewJob(
             id=self.ids[-1],
             task=UNKNOWN if b % 16 == 1 else LATER if b % 16 == 2 else KNOWN,
-            payload=b"[]",
+            payload=b"" if b // 16 == 7 else b"[]",
             options=read_options(a, b, c_),
             delay=(0.0, 0.0, 0.7, 3.1)[c_ % 4],
             run_at=(None, None, None, self.now - 5.0, self.now + 2.3)[c_ // 4 % 5],
@@ -377,6 +396,7 @@ class World:
         self.is_draining = False
         self.ghosts = [*self.ghosts, *self.runs.values()][-6:]
         self.runs = {}
+        self.deaf = []
         ledger = self.machine.ledger
         if from_picture:
             picture = ledger.picture()
@@ -387,7 +407,7 @@ class World:
         else:
             self.machine = Machine(self.settings, replay(map(copy, self.facts), self.blank()))
         first: list[c.Command] = [c.SetGroup("red", 1), *([REGISTER] if registered else [])]
-        self.step([*first, c.Recover()], self.now)
+        self.step([*first, c.Recover()], self.now, is_start=True)
         if not registered:
             self.step([REGISTER], self.now)
 
@@ -427,6 +447,9 @@ def read_options(a: int, b: int, c_: int) -> JobOptions:
         grace=(0.0, 0.8, 5.0)[c_ // 3 % 3],
         group=(None, None, "red", "blue")[c_ // 9 % 4],
         dead_letter=(True, KNOWN, False, False, False)[b // 12 % 5],
+        run_in="process" if a // 54 % 4 == 1 else None,
+        max_interruptions=(1, 2, 3, 5)[c_ // 36 % 4],
+        max_snoozes=(None, None, 0, 1)[b // 60 % 4],
     )
 
 
@@ -462,8 +485,11 @@ _REPORTS: dict[str, Callable[[str, int, int], c.Report]] = {
     "log": lambda job_id, claim, b: c.Log(job_id, claim, "info", str(b), b"{}"),
     "lend": lambda job_id, claim, b: c.Lend(job_id, claim),
     "take_back": lambda job_id, claim, b: c.TakeBack(job_id, claim),
+    "begin": lambda job_id, claim, b: c.Begin(job_id, claim),
+    "die": lambda job_id, claim, b: c.Crash(job_id, claim, some_failure(Reason.BAD_EXIT)),
+    "kill": lambda job_id, claim, b: c.Crash(job_id, claim, some_failure(Reason.KILLED)),
 }
-_ENDS = ("finish", "fail", "fail_for_good", "fail_with_delay", "snooze", "quit", "park")
+_ENDS = ("finish", "fail", "fail_for_good", "fail_with_delay", "snooze", "quit", "park", "die", "kill")
 
 
 def make_report(verb: str, job_id: str, claim: int, b: int = 0) -> c.Report:
@@ -546,5 +572,8 @@ def dump_roster(roster: Roster) -> dict[str, Any]:
         "group_limits": dict(roster.group_limits),
         "is_draining": roster.is_draining,
         "lost": roster.lost_workers,
+        "abandoned": set(roster.abandoned),
+        "paused_tasks": dict(roster.paused_tasks),
+        "deaths": (list(roster.deaths), list(roster._past_deaths)),
         "lent": roster.lent,
     }

@@ -47,7 +47,7 @@ class House:
         return self.report("finish", job_id, after)
 
     def crash(self, *first: c.Command) -> Step:
-        """Begin again with a picture of what was."""
+        """Lose the program, and begin again with a picture of what was."""
         picture = self.machine.ledger.picture()
         jobs: list[Job] = []
         while some := picture.take(100):
@@ -60,6 +60,15 @@ class House:
 
     def fail(self, job_id: str = "a", **options: Any) -> Step:
         return self.ask(c.Fail(job_id, self.job(job_id).claim, BAD, **options))
+
+    def die(self, job_id: str = "a", reason: Reason = Reason.BAD_EXIT, after: float = 0.0) -> Step:
+        """Let the process in which the job runs be gone."""
+        failure = Failure(reason, "ProcessDied", f"{reason} of {job_id}")
+        return self.ask(c.Crash(job_id, self.job(job_id).claim, failure), after=after)
+
+    def bury(self, job_id: str = "a") -> Step:
+        """Let the worker that runs the job die."""
+        return self.ask(c.Bury(self.job(job_id).worker, "a bug"))
 
     def wake(self) -> Step:
         deadline = self.machine.next_deadline()
@@ -81,7 +90,10 @@ class House:
 
     @property
     def reason(self) -> Reason | None:
-        failure = self.job().failure
+        return self.reason_of("a")
+
+    def reason_of(self, job_id: str) -> Reason | None:
+        failure = self.job(job_id).failure
         return failure.reason if failure else None
 
 

@@ -408,7 +408,7 @@ def test_a_job_whose_deadline_passed_while_no_process_was_there_is_not_started_a
 
 def test_interruptions_use_no_attempt_and_delay_more_and_more() -> None:
     house = House()
-    house.submit("a")
+    house.submit("a", max_interruptions=12)
     waits = []
     for _ in range(11):
         house.ask(c.Bury(house.job().worker, "a bug"))

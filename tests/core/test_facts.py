@@ -12,6 +12,7 @@ WEIGHTS: list[tuple[f.Fact, int]] = [
     (f.Edited(1.0, "a", 1.0, b"[1,2]"), 5),
     (f.Logged(1.0, "a", "info", "hello", b"{}"), 7),
     (f.RetryScheduled(1.0, "a", 1.0, BAD), 13),
+    (f.Interrupted(1.0, "a", 1.0, BAD), 13),
     (f.Parked(1.0, "a", BAD), 13),
     (f.Succeeded(1.0, "a", b"null"), 4),
     (f.Failed(1.0, "a", BAD), 13),
@@ -19,6 +20,7 @@ WEIGHTS: list[tuple[f.Fact, int]] = [
     (f.Cancelled(1.0, "a", BAD), 13),
     (f.Removed(1.0, "a"), 0),
     (f.QueuePaused(1.0), 0),
+    (f.LoopBlocked(1.0, "a", 2.0, "File …"), 6),
 ]
 
 
@@ -29,3 +31,7 @@ def test_the_weight_of_a_fact_is_what_a_user_may_make_of_any_size(fact: f.Fact, 
 
 def test_an_edit_that_leaves_the_arguments_weighs_nothing() -> None:
     assert f.Edited(1.0, "a", 1.0).weight == 0
+
+
+def test_an_interruption_of_which_nobody_said_how_it_came_weighs_nothing() -> None:
+    assert f.Interrupted(1.0, "a", 1.0).weight == 0

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from actorq.config import LONGEST_S, NAME_LIMIT, PRIORITY_LIMIT, TAGS_LIMIT
+from actorq.config import (
+    INTERRUPTIONS_LIMIT,
+    LONGEST_S,
+    MEMORY_LIMIT_MB,
+    NAME_LIMIT,
+    PRIORITY_LIMIT,
+    TAGS_LIMIT,
+)
 from actorq.core.job import HoldReason, Job, JobOptions, JobState, Priority, Reason
 from actorq.errors import InvalidOption
 
@@ -156,5 +163,50 @@ def test_four_states_are_final() -> None:
     ]  # fmt: skip
 
 
-def test_two_holds_are_ended_by_no_clock() -> None:
-    assert [hold.value for hold in HoldReason if hold.is_parked] == ["no_task", "bad_payload"]
+def test_three_holds_are_ended_by_nothing_that_goes_on_in_the_queue() -> None:
+    assert [hold.value for hold in HoldReason if hold.is_parked] == ["no_task", "bad_payload", "task_paused"]
+
+
+def test_two_reasons_are_interruptions_and_no_fault_of_the_function() -> None:
+    assert [reason.value for reason in Reason if reason.is_interruption] == ["bad_exit", "interrupted"]
+
+
+# -- places and budgets ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["loop", "thread", "process", None])
+def test_a_function_runs_in_one_of_three_places(value: Any) -> None:
+    assert JobOptions(run_in=value).run_in == value
+
+
+@pytest.mark.parametrize("value", ["", "Thread", "moon", 1, ["loop"]])
+def test_a_function_runs_nowhere_else(value: Any) -> None:
+    with pytest.raises(InvalidOption, match=r"^run_in="):
+        JobOptions(run_in=value)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("memory_mb", 0),
+        ("memory_mb", 1.5),
+        ("memory_mb", "1g"),
+        ("memory_mb", MEMORY_LIMIT_MB + 1),
+        ("max_interruptions", 0),
+        ("max_interruptions", None),
+        ("max_interruptions", True),
+        ("max_interruptions", INTERRUPTIONS_LIMIT + 1),
+        ("max_snoozes", -1),
+        ("max_snoozes", 0.5),
+        ("max_snoozes", INTERRUPTIONS_LIMIT + 1),
+    ],
+)
+def test_a_budget_is_a_whole_number_within_its_bounds(option: str, value: Any) -> None:
+    with pytest.raises(InvalidOption, match=rf"^{option}="):
+        JobOptions(**{option: value})
+
+
+def test_no_budget_but_that_of_interruptions_is_set() -> None:
+    plain = JobOptions()
+    assert (plain.memory_mb, plain.max_interruptions, plain.max_snoozes) == (None, 5, None)
+    assert JobOptions(max_snoozes=0).max_snoozes == 0

@@ -18,7 +18,8 @@ The language::
     > pauseall [red] [stop] until=10 | resumeall [red]   the queue, or a group
     > group red 1 | group red none             how many of a group may run at a time
     > finish a | fail a | snooze a 5 | quit a | park a | beat a | extend a 5 | progress a 0.5 | log a hi
-    > lend a | takeback a
+    > lend a | takeback a | die a | kill a     the process of the run is gone: by itself, or for its memory
+    > return 1 | resumetask mail | block a 2   a deaf function ends, a paused task goes on, the loop was blocked
     > crash                                     a new machine from the ledger, and Recover
     > state                                     what is where
 
@@ -108,7 +109,7 @@ class Teller:
         read |= {key: _value(value) for key, value in named.items()}
         settings = Settings(
             retention=Retention(read.pop("age", 3600.0), read.pop("count", 10_000)),
-            restarts=RestartBudget(read.pop("deaths", 100)),
+            restarts=RestartBudget(read.pop("deaths", 100), task_deaths=read.pop("task_deaths", 10)),
             **read,
         )
         machine = Machine(settings, Ledger(Totals(now=self.now)))
@@ -222,6 +223,9 @@ _COMMANDS: dict[str, Callable[[list[str], dict[str, str]], c.Command]] = {
     "register": _register,
     "workers": lambda words, named: c.SetWorkers(int(words[0])),
     "bury": lambda words, named: c.Bury(int(words[0]), "a bug"),
+    "return": lambda words, named: c.Return(int(words[0])),
+    "resumetask": lambda words, named: c.ResumeTask(words[0]),
+    "block": lambda words, named: c.ReportBlock(words[0], float(words[1]), "File …"),
     "drain": lambda words, named: c.Drain(),
     "halt": lambda words, named: c.Halt(float(words[0])),
 }
@@ -237,6 +241,8 @@ _REPORTS: dict[str, Callable[[str, int, list[str]], c.Command]] = {
     "log": lambda job, claim, rest: c.Log(job, claim, "info", " ".join(rest), b"{}"),
     "lend": lambda job, claim, rest: c.Lend(job, claim),
     "takeback": lambda job, claim, rest: c.TakeBack(job, claim),
+    "die": lambda job, claim, rest: c.Crash(job, claim, Failure(Reason.BAD_EXIT, "BadExit", "exit code 9")),
+    "kill": lambda job, claim, rest: c.Crash(job, claim, Failure(Reason.KILLED, "MemoryExceeded", "300 MiB")),
 }
 
 

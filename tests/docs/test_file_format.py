@@ -17,7 +17,7 @@ import anyio
 import pytest
 
 from actorq import JobQueue, JobState, Reason, Retention, Retry, StoreCorrupt
-from actorq.config import JUNK_LIMIT, LINE_LIMIT, RESERVE_BYTES, SEGMENT_LIMIT
+from actorq.config import JUNK_LIMIT, LINE_LIMIT, PLACES, RESERVE_BYTES, SEGMENT_LIMIT
 from actorq.core.facts import QueueFact
 from actorq.core.job import HoldReason
 from actorq.core.lifecycle import BY_DUE_TIME, TRANSITIONS
@@ -152,6 +152,7 @@ def test_words_are_on_the_page_as_in_the_code() -> None:
     words = {name: set(re.findall(r"`(\w+)`", text)) for name, text in lists}
     assert words["state"] == {state.value for state in JobState} - {"created"}
     assert words["hold"] == {reason.value for reason in HoldReason}
+    assert words["place"] == set(PLACES)
     assert words["reason"] == {reason.value for reason in Reason}
 
 
@@ -300,7 +301,7 @@ class Reader:
         scope = fact.get("group", "")
         if fact["t"].endswith("_paused"):
             self.pauses[scope] = fact.get("until")
-        else:
+        elif fact["t"].endswith("_resumed"):
             del self.pauses[scope]
 
 

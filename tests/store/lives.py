@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import evolve
 
-from actorq.config import Retention, Settings
+from actorq.config import RestartBudget, Retention, Settings
 from actorq.core import commands as c
 from actorq.core import facts as f
 from actorq.core.index import Query
@@ -30,7 +30,8 @@ class Life:
     """One process: what is asked of it is decided, written, and, if not told otherwise, synced."""
 
     def __init__(self, files: Files, ledger: Ledger | None = None) -> None:
-        self.machine = Machine(Settings(workers=2, retention=Retention(count=3)), ledger or Ledger())
+        settings = Settings(workers=2, retention=Retention(count=3), restarts=RestartBudget(task_deaths=2))
+        self.machine = Machine(settings, ledger or Ledger())
         self.files = files
         self.facts: list[f.Fact] = []
         """What was written in this life."""

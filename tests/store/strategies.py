@@ -3,7 +3,7 @@
 import orjson
 from hypothesis import strategies as st
 
-from actorq.config import JITTER_LIMIT, LONGEST_S
+from actorq.config import INTERRUPTIONS_LIMIT, JITTER_LIMIT, LONGEST_S, MEMORY_LIMIT_MB, PLACES
 from actorq.core.job import Attempt, Failure, JobOptions, Progress, Reason
 from actorq.core.retry import Retry
 
@@ -46,6 +46,10 @@ options = st.builds(
     tags=st.dictionaries(texts, texts, max_size=2),
     group=st.none() | names,
     dead_letter=st.booleans() | names,
+    run_in=st.sampled_from([None, *PLACES]),
+    memory_mb=st.none() | st.integers(1, MEMORY_LIMIT_MB),
+    max_interruptions=st.integers(1, INTERRUPTIONS_LIMIT),
+    max_snoozes=st.none() | st.integers(0, INTERRUPTIONS_LIMIT),
 )
 failures = st.builds(
     Failure,

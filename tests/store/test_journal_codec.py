@@ -45,12 +45,13 @@ SALT = 12345
 
 FORMATS = Path(__file__).parent / "formats"
 
-OF_QUEUES = {f.QueuePaused, f.QueueResumed, f.GroupPaused, f.GroupResumed}
+OF_QUEUES = {f.QueuePaused, f.QueueResumed, f.GroupPaused, f.GroupResumed, f.LoopBlocked}
 EVERY_KIND = {kind for _, kind in TRANSITIONS} | OF_QUEUES
 
 ends = counts.map(lambda count: count + 1)
 
-parkings = st.builds(Failure, st.sampled_from([Reason.NO_TASK, Reason.BAD_PAYLOAD]), texts, message=texts)
+PARKING = [Reason.NO_TASK, Reason.BAD_PAYLOAD, Reason.TASK_PAUSED]
+parkings = st.builds(Failure, st.sampled_from(PARKING), texts, message=texts)
 
 OF_FIELD: dict[str, Any] = {
     "at": instants, "job_id": texts, "due_at": instants, "seq": counts, "task": texts, "payload": json,
@@ -58,6 +59,7 @@ OF_FIELD: dict[str, Any] = {
     "worker": counts, "progress": progresses, "level": texts, "message": texts, "data": st.just(b"") | json,
     "failure": failures, "result": json, "key": st.none() | texts, "retry_of": st.none() | texts,
     "dead_letter_of": st.none() | texts, "seconds": numbers, "group": names, "until": st.none() | instants,
+    "stack": texts,
 }  # fmt: skip
 
 
@@ -72,6 +74,8 @@ def some_facts(draw: st.DrawFn) -> list[f.Fact]:
         if kind is f.Edited:
             values["payload"] = draw(st.none() | json)
             values["options"] = draw(st.none() | st.just(JobOptions()) | options)
+        if kind is f.Interrupted:
+            values["failure"] = draw(st.none() | failures)
         if kind is f.Parked:
             values["failure"] = draw(parkings)
         if kind is f.Submitted and draw(st.booleans()):
@@ -113,7 +117,7 @@ def test_every_fact_has_its_rows_and_every_field_its_place() -> None:
     for kind, (name, _) in codec._WRITERS.items():
         found, parsers, required = codec._READERS[name]
         own = {field.name for field in fields(kind)} - {"at", "n", "job_id", "options"}
-        own |= set() if kind in OF_QUEUES else {"id"}
+        own |= {"id"} if kind not in OF_QUEUES else {"job_id"} if fields(kind).job_id.init else set()
         assert found is kind
         assert parsers.keys() == own
         assert set(required) <= own
@@ -228,6 +232,11 @@ def fact(**changes: Any) -> dict[str, Any]:
             {"facts": [{"t": "parked", "id": "j", "failure": {"reason": "error", "type": "E"}}]},
             "failure reason is none",
         ),
+        ({"facts": [{"t": "interrupted", "id": "j", "due_at": 2.5, "failure": {}}]}, "failure reason is missing"),
+        ({"facts": [{"t": "loop_blocked", "seconds": 1.5, "stack": ""}]}, "job_id is missing"),
+        ({"facts": [{"t": "loop_blocked", "job_id": "", "seconds": "long", "stack": ""}]}, "seconds is not a number"),
+        ({"facts": [fact(options={"run_in": "moon"})]}, "options does not hold: run_in"),
+        ({"facts": [fact(options={"memory_mb": "much"})]}, "options does not hold: memory_mb"),
         ({"facts": [{"t": "edited", "id": "j"}]}, "due_at is missing"),
         ({"facts": [{"t": "edited", "id": "j", "due_at": 1.5, "options": []}]}, "options is not an object"),
         ({"facts": [{"t": "resumed", "id": "j"}]}, "due_at is missing"),
@@ -257,6 +266,11 @@ def test_only_an_ephemeral_job_has_no_payload() -> None:
 def test_a_job_that_was_queued_again_without_a_time_may_run_at_once_as_in_version_1() -> None:
     (requeued,) = said(facts=[{"t": "requeued", "id": "j"}]).facts
     assert (type(requeued), requeued.due_at) == (f.Requeued, 1.5)
+
+
+def test_an_interruption_of_which_nobody_said_how_it_came_is_read_as_in_version_2() -> None:
+    (interrupted,) = said(facts=[{"t": "interrupted", "id": "j", "due_at": 2.5}]).facts
+    assert (interrupted.due_at, interrupted.failure) == (2.5, None)
 
 
 def test_a_fact_about_the_queue_or_a_group_names_no_job() -> None:
@@ -308,7 +322,7 @@ def test_a_header_comes_back_as_it_was() -> None:
 
 def test_a_later_version_is_told_apart_from_damage() -> None:
     with pytest.raises(NewerVersion):
-        decode_header(forged(v=3, first="unknown shape"))
+        decode_header(forged(v=codec.VERSION + 1, first="unknown shape"))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from attrs import evolve
 
 from actorq.core import commands as c
+from actorq.core import facts as f
 from actorq.core.job import Failure, HoldReason, Job, JobOptions, JobState, Reason
 from actorq.core.ledger import Ledger
 from actorq.core.retry import Retry
@@ -24,7 +25,7 @@ from actorq.store.recovery import recover
 from actorq.store.segment import segment_name
 from actorq.testing import Fault, FaultyFiles, MemoryFiles
 
-from .lives import BAD, EPOCH, Life, contents, controlled, ledger_of, make_odd, photograph, state_of
+from .lives import BAD, EPOCH, PATIENT, Life, contents, controlled, ledger_of, make_odd, photograph, state_of
 
 FORMATS = Path(__file__).parent / "formats"
 
@@ -439,7 +440,7 @@ def test_a_later_version_is_refused_unchanged(files: Any, forge: Any, kind: str)
     name = photograph(life) if kind == "snapshot" else FIRST
     files.put(name, forge(files.read(name), lambda lines: lines[0].update(v=9)))
     before = contents(files)
-    supported = 3 if kind == "snapshot" else 2
+    supported = 4 if kind == "snapshot" else 3
     with pytest.raises(StoreTooNew, match=f"format version 9, but this actorq reads up to {supported}"):
         recover(files)
     assert contents(files) == before
@@ -556,29 +557,74 @@ def golden_of_version_2(files: Any, monkeypatch: pytest.MonkeyPatch) -> Life:
     return life
 
 
-def test_version_1_of_the_journal_is_read_for_ever(files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    life = golden(MemoryFiles(), monkeypatch)
-    files.put(FIRST, (FORMATS / "journal-v1.jsonl").read_bytes())
-    found = recover(files)
-    assert state_of(found.ledger) == state_of(ledger_of(life.facts))
-    assert found.report.flaws == []
-
-
-def test_version_2_of_the_journal_is_read_for_ever(files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    life = golden_of_version_2(MemoryFiles(), monkeypatch)
-    files.put(FIRST, (FORMATS / "journal-v2.jsonl").read_bytes())
-    found = recover(files)
-    assert state_of(found.ledger) == state_of(ledger_of(life.facts))
-    assert found.report.flaws == []
-
-
-def test_version_2_of_the_journal_is_what_we_write(files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If this fails, what is written has changed: is it still read by the last release?"""
+def golden_of_version_3(files: Any, monkeypatch: pytest.MonkeyPatch) -> Life:
+    """Go on with it: what dies, and how."""
     life = golden_of_version_2(files, monkeypatch)
+    for name in list(life.machine.ledger.running):
+        life.finish(name)
+
+    def die(name: str, reason: Reason) -> None:
+        failure = Failure(reason, "ProcessDied", "exit code 9", attempt=1, at=life.now)
+        life.do(c.Crash(name, life.machine.ledger.jobs[name].claim, failure))
+
+    bounded = evolve(PATIENT, run_in="process", memory_mb=64, max_interruptions=2, max_snoozes=0)
+    life.do(c.Submit(tuple(c.NewJob(name, "mail", b"[]", bounded) for name in ("p", "q"))))
+    life.do(c.ReportBlock("p", 1.5, "File …"), c.ReportBlock("", 0.75, ""))
+    die("p", Reason.KILLED)
+    die("q", Reason.BAD_EXIT)  # with the worker that a silent job held, too many of the task
+    life.now += 9.0
+    life.do()
+    life.do(c.ResumeTask("mail"))
+    life.do(c.Snooze("p", life.machine.ledger.jobs["p"].claim, 1.0))
+    die("q", Reason.BAD_EXIT)
+    life.submit("r")
+    life.do(c.Bury(life.machine.ledger.jobs["r"].worker, "a bug"))
+    return life
+
+
+def without_causes(facts: list[f.Fact]) -> list[f.Fact]:
+    """Return what earlier versions told of these facts: not how a run was interrupted."""
+    told = [copy(fact) for fact in facts]
+    for fact in told:
+        if isinstance(fact, f.Interrupted):
+            fact.failure = None
+    return told
+
+
+@pytest.mark.parametrize(("version", "live"), [(1, golden), (2, golden_of_version_2)], ids=["v1", "v2"])
+def test_earlier_versions_of_the_journal_are_read_for_ever(
+    files: Any, monkeypatch: pytest.MonkeyPatch, version: int, live: Callable[..., Life]
+) -> None:
+    life = live(MemoryFiles(), monkeypatch)
+    files.put(FIRST, (FORMATS / f"journal-v{version}.jsonl").read_bytes())
+    found = recover(files)
+    assert state_of(found.ledger) == state_of(ledger_of(without_causes(life.facts)))
+    assert found.report.flaws == []
+
+
+def test_version_3_of_the_journal_is_read_for_ever(files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    life = golden_of_version_3(MemoryFiles(), monkeypatch)
+    files.put(FIRST, (FORMATS / "journal-v3.jsonl").read_bytes())
+    found = recover(files)
+    assert state_of(found.ledger) == state_of(ledger_of(life.facts))
+    assert found.report.flaws == []
+
+
+def test_version_3_of_the_journal_is_what_we_write(files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, what is written has changed: is it still read by the last release?"""
+    life = golden_of_version_3(files, monkeypatch)
     life.journal.close()
-    assert files.read(FIRST) == (FORMATS / "journal-v2.jsonl").read_bytes()
+    assert files.read(FIRST) == (FORMATS / "journal-v3.jsonl").read_bytes()
 
 
 def test_there_is_something_of_every_fact_in_the_golden_journal(files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    kinds = {type(fact) for fact in golden_of_version_2(files, monkeypatch).facts}
+    kinds = {type(fact) for fact in golden_of_version_3(files, monkeypatch).facts}
     assert {kind.__name__ for kind in journal_codec._WRITERS} - {kind.__name__ for kind in kinds} == set()
+
+
+def test_there_is_something_of_every_new_reason_in_the_golden_journal(
+    files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [getattr(fact, "failure", None) for fact in golden_of_version_3(files, monkeypatch).facts]
+    reasons = {failure.reason for failure in failures if failure is not None}
+    assert reasons >= {Reason.KILLED, Reason.BAD_EXIT, Reason.INTERRUPTED, Reason.SNOOZED, Reason.TASK_PAUSED}

@@ -12,7 +12,7 @@ from actorq.store import journal_codec
 from actorq.store import line as line_module
 from actorq.store import segment as module
 from actorq.store.files import Entry, MediumError
-from actorq.store.journal_codec import FactEncoder, Header, encode_end, encode_header
+from actorq.store.journal_codec import VERSION, FactEncoder, Header, encode_end, encode_header
 from actorq.store.line import HEADER_SEED, Damage, NewerVersion, frame
 from actorq.store.segment import SegmentReader, first_of, pieces, segment_name, segments, watermark
 from actorq.testing import MemoryFiles
@@ -275,7 +275,7 @@ def test_a_file_under_the_name_of_another_is_damage() -> None:
 
 def test_a_later_version_is_not_damage() -> None:
     files = MemoryFiles()
-    files.put(NAME, frame(b'{"t":"hdr","f":"actorq-journal","v":3}', HEADER_SEED) + b"who knows\n")
+    files.put(NAME, frame(b'{"t":"hdr","f":"actorq-journal","v":%d}' % (VERSION + 1), HEADER_SEED) + b"who knows\n")
     with pytest.raises(NewerVersion):
         list(SegmentReader(files, Entry(NAME, True), 0).transactions())
 

@@ -30,6 +30,7 @@ from actorq.store.files import DiskFiles, MediumError
 from actorq.store.line import Damage, NewerVersion
 from actorq.store.recovery import recover
 from actorq.store.snapshot import SnapshotReader, SnapshotWriter, put_in_place, rest
+from actorq.store.snapshot_codec import VERSION
 from actorq.testing import Died, Fault, FaultyFiles
 
 NAME = "snap-00000000000000000003.jsonl"
@@ -421,7 +422,7 @@ def test_nonsense_under_right_checksums_is_refused(
 
 
 def test_a_later_version_is_not_damage(files: Any, data: bytes, forge: Any) -> None:
-    files.put(NAME, forge(data, lambda lines: lines[HEADER].update(v=4)))
+    files.put(NAME, forge(data, lambda lines: lines[HEADER].update(v=VERSION + 1)))
     with pytest.raises(NewerVersion):
         read(files)
 
@@ -530,6 +531,33 @@ def golden_jobs_of_version_3() -> list[Job]:
     return [*jobs, paused, blocked, dead, letter]
 
 
+def golden_jobs_of_version_4() -> list[Job]:
+    jobs = golden_jobs_of_version_3()
+    bounded = JobOptions(run_in="process", memory_mb=512, max_interruptions=3, max_snoozes=0)
+    held = evolve(
+        GOLDEN[1],
+        id="0198c0e6",
+        seq=11,
+        options=bounded,
+        state=JobState.SCHEDULED,
+        hold_reason=HoldReason.TASK_PAUSED,
+        interruptions=2,
+        ended_at=None,
+        result=None,
+        failure=Failure(Reason.TASK_PAUSED, "TaskPaused", "too many died"),
+        attempts=tuple(
+            Attempt(1, claim, 4, 1_700_000_000.25, 1_700_000_002.5, "interrupted", Failure(reason, "X", "exit code 9"))
+            for claim, reason in enumerate((Reason.BAD_EXIT, Reason.INTERRUPTED), 1)
+        ),
+    )
+    failures = [Failure(reason, "X") for reason in (Reason.KILLED, Reason.SNOOZED)]
+    ended = [
+        evolve(GOLDEN[1], id=f"0198c0e{n}", seq=5 + n, state=JobState.FAILED, result=None, failure=failure)
+        for n, failure in enumerate(failures, 7)
+    ]
+    return [*jobs, held, *ended]
+
+
 PAUSES = (("", 1_700_000_099.5), ("red", inf))
 
 
@@ -557,18 +585,23 @@ def test_version_3_is_read_for_ever(files: Any) -> None:
     assert tuple(ledger.pauses.items()) == PAUSES
 
 
-def test_version_3_is_what_we_write(files: Any) -> None:
+def test_version_4_is_read_for_ever(files: Any) -> None:
+    files.put(GOLDEN_NAME, (FORMATS / "snapshot-v4.jsonl").read_bytes())
+    assert list(recover(files).ledger.jobs.values()) == golden_jobs_of_version_4()
+
+
+def test_version_4_is_what_we_write(files: Any) -> None:
     """If this fails, what is written has changed: is it still read by the last release?"""
-    totals = Totals(42, 1_700_000_007.0, 10, 2, PAUSES)
+    totals = Totals(42, 1_700_000_007.0, 13, 2, PAUSES)
     writer = SnapshotWriter(files, totals, "mäil", wall=1_700_000_008.5, boot="3c9b", salt=0xDECADE)
-    _write_all(writer, golden_jobs_of_version_3())
-    assert files.read(GOLDEN_NAME) == (FORMATS / "snapshot-v3.jsonl").read_bytes()
+    _write_all(writer, golden_jobs_of_version_4())
+    assert files.read(GOLDEN_NAME) == (FORMATS / "snapshot-v4.jsonl").read_bytes()
 
 
 def test_the_defaults_stand() -> None:
     """What is left out of a file means these for ever: to change one is to change the version."""
     retry = Retry(3, 1.0, "exponential", 2.0, 3600.0, 0.1, (), ())
-    assert JobOptions() == JobOptions(0, retry, None, None, None, None, 10.0, {}, None, False)
+    assert JobOptions() == JobOptions(0, retry, None, None, None, None, 10.0, {}, None, False, None, None, 5, None)
     assert (retry.initial, retry.spread) == (None, 0.0)
     assert Progress() == Progress(0.0, None, None, None)
     plain = Job("j", 1, "t", b"[]", JobOptions(), JobState.QUEUED, 1.0, 1.0)

@@ -98,6 +98,10 @@ FULL = Job(
         tags={"a": "b", "c": ""},
         group="red",
         dead_letter="bury",
+        run_in="process",
+        memory_mb=512,
+        max_interruptions=7,
+        max_snoozes=8,
     ),
     state=JobState.FAILED,
     submitted_at=1.25,
@@ -240,6 +244,13 @@ def test_a_job_too_long_for_a_line_loses_first_its_log_and_then_old_texts() -> N
         ("options.tags", {str(n): "" for n in range(65)}, "options does not hold: tags"),
         ("options.dead_letter", 0, "options does not hold: dead_letter"),
         ("options.group", "", "options does not hold: group"),
+        ("options.run_in", "moon", "options does not hold: run_in"),
+        ("options.run_in", ["loop"], "options does not hold: run_in"),
+        ("options.memory_mb", "much", "options does not hold: memory_mb"),
+        ("options.memory_mb", 0, "options does not hold: memory_mb"),
+        ("options.max_interruptions", 0, "options does not hold: max_interruptions"),
+        ("options.max_interruptions", None, "options does not hold: max_interruptions"),
+        ("options.max_snoozes", -1, "options does not hold: max_snoozes"),
         ("options.retry", 3, "options retry is not an object"),
         ("options.retry.backoff", [], "options retry does not hold: backoff"),
         ("options.retry.delay", None, "options retry does not hold: retry delay"),
@@ -336,7 +347,7 @@ def test_what_is_paused_comes_back_as_it_was(pauses: dict[str, float]) -> None:
     assert codec.decode_header(codec.encode_header(header)[:-1]) == header
 
 
-@pytest.mark.parametrize("version", [4, 10**9])
+@pytest.mark.parametrize("version", [codec.VERSION + 1, 10**9])
 def test_a_later_version_is_told_apart_from_damage(version: int) -> None:
     with pytest.raises(NewerVersion) as caught:
         codec.decode_header(forged(v=version, n="unknown shape"))

@@ -19,7 +19,7 @@ from typing import Literal
 import pytest
 from attrs import define, field
 
-from actorq.config import Retention, Settings
+from actorq.config import RestartBudget, Retention, Settings
 from actorq.core import commands as c
 from actorq.core import facts as f
 from actorq.core.job import Failure, JobOptions, JobState, Reason
@@ -36,7 +36,9 @@ from .lives import state_of
 
 Mode = Literal["fsync", "flush"]
 
-SETTINGS = Settings(workers=3, max_pending=60, retention=Retention(age_s=40.0, count=6))
+SETTINGS = Settings(
+    workers=3, max_pending=60, retention=Retention(age_s=40.0, count=6), restarts=RestartBudget(task_deaths=3)
+)
 
 SEGMENT_LIMIT = 4_000
 """Bytes; a few turns fill a segment."""
@@ -49,13 +51,14 @@ OPTIONS = (
     JobOptions(priority=3, expires=20.0, group="red"),
     JobOptions(group="blue", heartbeat_timeout=4.0, timeout=60.0),
     JobOptions(retry=Retry(max_attempts=1), dead_letter="mail", group="red"),
+    JobOptions(run_in="process", memory_mb=64, max_interruptions=2, max_snoozes=1),
     JobOptions(),
 )
 
 GROUPS = ("", "red", "blue")
 """The whole queue, and the groups of jobs."""
 
-POLICIES: tuple[c.OnConflict, ...] = ("return_existing", "reject", "replace", "strict_body", "keep_last")
+POLICIES: tuple[c.OnConflict, ...] = ("return_existing", "reject", "strict_body", *("replace", "keep_last") * 2)
 
 REGISTER = c.Register(("mail",), {"mail": JobOptions(dead_letter="mail")})
 
@@ -79,7 +82,8 @@ MOMENTS = (
 VERBS = (
     *("submit",) * 6, *("submit_many",) * 2, *("finish",) * 6, *("fail",) * 3, "fail_for_good", "snooze", "park",
     "progress", "log", "cancel", "cancel", "rerun", "register", "clone", "pause", "pause", *("resume",) * 3, "promote",
-    "edit", "edit", "remove", "pause_all", *("resume_all",) * 3, "set_group", "extend",
+    "edit", "edit", "remove", "pause_all", *("resume_all",) * 3, "set_group", "extend", "block", *("die",) * 2, "kill",
+    *("resume_task",) * 2,
 )  # fmt: skip
 
 
@@ -348,24 +352,29 @@ class Life:
 
     def _command(self, verb: str) -> list[c.Command]:
         random, jobs = self.random, list(self.machine.ledger.jobs.values())
-        match verb:
-            case "submit" | "submit_many" if not self.is_full:
-                count = 1 if verb == "submit" else random.choice((2, 5, 12))
-                return [c.Submit(tuple(self._new_job() for _ in range(count)))]
-            case "register":
-                return [c.Register(("later",))]
-            case "pause_all":
-                until = random.choice((None, self.world.now + 10.0))
-                return [c.PauseAll(random.choice(GROUPS), until, stop=random.random() < 0.5)]
-            case "resume_all":
-                return [c.ResumeAll(random.choice(GROUPS))]
-            case "set_group":
-                return [c.SetGroup(random.choice(GROUPS[1:]), random.choice((1, 2, None)))]
-            case _:
-                held = list(self.machine.ledger.paused.values())
-                job = random.choice(held if held and verb == "resume" else jobs) if jobs else None
-                asked = None if job is None else self._about(verb, job.id)
-                return self._report(verb) if asked is None else [asked]
+        if verb in ("submit", "submit_many") and not self.is_full:
+            count = 1 if verb == "submit" else random.choice((2, 5, 12))
+            return [c.Submit(tuple(self._new_job() for _ in range(count)))]
+        asked = self._about_all(verb)
+        if asked is None and jobs:
+            held = list(self.machine.ledger.paused.values())
+            asked = self._about(verb, random.choice(held if held and verb == "resume" else jobs).id)
+        return self._report(verb) if asked is None else [asked]
+
+    def _about_all(self, verb: str) -> c.Command | None:
+        """Return what is asked or told of the queue, a group or a task."""
+        random, jobs = self.random, list(self.machine.ledger.jobs)
+        asked: dict[str, Callable[[], c.Command]] = {
+            "register": lambda: c.Register(("later",)),
+            "pause_all": lambda: c.PauseAll(
+                random.choice(GROUPS), random.choice((None, self.world.now + 10.0)), stop=random.random() < 0.5
+            ),
+            "resume_all": lambda: c.ResumeAll(random.choice(GROUPS)),
+            "resume_task": lambda: c.ResumeTask("mail"),
+            "set_group": lambda: c.SetGroup(random.choice(GROUPS[1:]), random.choice((1, 2, None))),
+            "block": lambda: c.ReportBlock(random.choice(("", *jobs)), random.random(), "z" * random.choice((0, 50))),
+        }
+        return asked[verb]() if verb in asked else None
 
     def _about(self, verb: str, job_id: str) -> c.Command | None:
         """Return what is asked of a job, fit or not."""
@@ -403,6 +412,8 @@ class Life:
             "fail": lambda: c.Fail(job.id, job.claim, failure),
             "fail_for_good": lambda: c.Fail(job.id, job.claim, failure, retryable=False),
             "snooze": lambda: c.Snooze(job.id, job.claim, 4.0),
+            "die": lambda: c.Crash(job.id, job.claim, Failure(Reason.BAD_EXIT, "BadExit", "exit code 9")),
+            "kill": lambda: c.Crash(job.id, job.claim, Failure(Reason.KILLED, "MemoryExceeded", "64 MiB")),
             "park": lambda: c.Park(job.id, job.claim, Failure(Reason.BAD_PAYLOAD, "BadPayload")),
             "progress": lambda: c.ShowProgress(job.id, job.claim, value=random.random()),
             "log": lambda: c.Log(job.id, job.claim, "info", "y" * random.choice((1, 100)), b""),
@@ -428,7 +439,7 @@ class Life:
             random.choice(OPTIONS),
             delay,
             ephemeral=is_ephemeral,
-            key=random.choice((None, None, "k", "l")),
+            key=random.choice((None, "k", "k", "l")),
             on_conflict=random.choice(POLICIES),
         )
 

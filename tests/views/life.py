@@ -4,7 +4,7 @@ from typing import Any
 
 from attrs import define, field
 
-from actorq.config import Settings
+from actorq.config import RestartBudget, Settings
 from actorq.core import commands as c
 from actorq.core.job import Failure, JobOptions, Reason
 from actorq.core.machine import Machine
@@ -14,6 +14,8 @@ from actorq.record import JobRecord, record_of
 EPOCH = 1_700_000_000.0
 """2023-11-14T22:13:20Z."""
 
+SETTINGS = Settings(workers=1, restarts=RestartBudget(task_deaths=1))
+
 TWICE = Retry(max_attempts=2, delay=10.0, jitter=0.0)
 
 
@@ -22,7 +24,7 @@ class Life:
     """One job, ``j1``, of the task ``mail``."""
 
     now: float = EPOCH
-    machine: Machine = field(factory=lambda: Machine(Settings(workers=1)))
+    machine: Machine = field(factory=lambda: Machine(SETTINGS))
 
     def __attrs_post_init__(self) -> None:
         self.step(c.Register(("mail", "morgue")))
@@ -57,9 +59,14 @@ class Life:
         failure = Failure(reason, "ValueError", message, "Traceback …", attempt, self.now)
         return self.do(c.Fail("j1", self.claim, failure, **how))
 
+    def die(self, reason: Reason = Reason.BAD_EXIT) -> "Life":
+        """Lose the process in which the job runs."""
+        attempt = self.machine.ledger.jobs["j1"].attempt
+        return self.do(c.Crash("j1", self.claim, Failure(reason, "ProcessDied", "exit code 9", "", attempt, self.now)))
+
     def crash(self) -> "Life":
-        """Lose the process, and begin again with what it had noted."""
-        self.machine = Machine(Settings(workers=1), self.machine.ledger)
+        """Lose the program, and begin again with what it had noted."""
+        self.machine = Machine(SETTINGS, self.machine.ledger)
         return self.do(c.Recover(), c.Register(("mail", "morgue")))
 
     @property

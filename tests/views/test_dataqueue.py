@@ -229,6 +229,11 @@ def test_a_job_is_converted():
     }
 
 
+def test_what_is_to_be_killed_at_its_timeout_runs_in_a_process_and_has_no_grace():
+    known = dataqueue.options({"forceKillOnTimeout": True, "timeoutMs": 500})
+    assert (known["run_in"], known["grace"], known["timeout"]) == ("process", 0.0, 0.5)
+
+
 def test_a_fixed_delay_is_asked_for_by_no_backoff():
     assert dataqueue.options({"retryBackoff": False, "retryDelay": 7})["retry"].wait("j", 3) == 7.0
 
@@ -242,7 +247,6 @@ def test_a_fixed_delay_is_asked_for_by_no_backoff():
         ("timeoutMs", 0),
         ("timeoutMs", -5),
         ("runAt", "2030-01-01"),
-        ("forceKillOnTimeout", True),
         ("forceKillOnTimeout", 0),
         ("tags", "a"),
         ("tags", [1]),

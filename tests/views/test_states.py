@@ -95,6 +95,30 @@ def parked() -> Life:
     return submitted(task="unknown")
 
 
+def parked_with_its_task() -> Life:
+    return submitted(options={"max_interruptions": 9}).die().die().rest(10.0)
+
+
+def killed_for_its_memory() -> Life:
+    return submitted().die(Reason.KILLED)
+
+
+def exited_once() -> Life:
+    return submitted().do(c.PauseAll()).die()
+
+
+def exited_too_often() -> Life:
+    return submitted(options={"max_interruptions": 1}).die()
+
+
+def interrupted_too_often() -> Life:
+    return submitted(options={"max_interruptions": 1}).crash()
+
+
+def handed_back_too_often() -> Life:
+    return submitted(options={"max_snoozes": 0}).do(c.Snooze("j1", 1, 30.0))
+
+
 def succeeded() -> Life:
     return submitted().finish()
 
@@ -137,6 +161,12 @@ WAYS: dict[Callable[[], Life], Row] = {
     paused_while_retried: ("delayed", "paused", "added", "pending", "scheduled"),
     held_by_its_key: ("delayed", "waiting", "added", "pending", "scheduled"),
     parked: ("queued", "waiting", "added", "pending", "pending"),
+    parked_with_its_task: ("queued", "waiting", "added", "pending", "pending"),
+    killed_for_its_memory: ("delayed", "delayed", "failed", "failed", "pending"),
+    exited_once: ("queued", "waiting", "failed", "pending", "pending"),
+    exited_too_often: ("error", "failed", "terminated", "failed", "failed"),
+    interrupted_too_often: ("error", "failed", "terminated", "failed", "failed"),
+    handed_back_too_often: ("error", "failed", "terminated", "failed", "failed"),
     submitted: ("running", "active", "active", "processing", "processing"),
     stalled: ("running", "stuck", "active", "processing", "processing"),
     cancel_requested: ("cancelled", "active", "cancelled", "processing", "processing"),
@@ -211,6 +241,10 @@ IRON_REASONS = {
     Reason.ERROR: "bad_exit",
     Reason.TIMEOUT: "timeout",
     Reason.HEARTBEAT: "timeout",
+    Reason.KILLED: "killed",
+    Reason.BAD_EXIT: "bad_exit",
+    Reason.INTERRUPTED: "timeout",
+    Reason.SNOOZED: "bad_exit",
     Reason.NO_TASK: "bad_exit",
     Reason.CLIENT_REQUEST: "client_request",
 }
@@ -219,6 +253,10 @@ DATAQUEUE_REASONS = {
     Reason.ERROR: "handler_error",
     Reason.TIMEOUT: "timeout",
     Reason.HEARTBEAT: None,
+    Reason.KILLED: "handler_error",
+    Reason.BAD_EXIT: "handler_error",
+    Reason.INTERRUPTED: None,
+    Reason.SNOOZED: "handler_error",
     Reason.NO_TASK: "no_handler",
     Reason.CLIENT_REQUEST: None,
 }
@@ -231,9 +269,26 @@ def test_why_a_job_failed_is_said_in_the_words_of_the_two_that_have_words(reason
     assert views.dataqueue.status(record)["failureReason"] == DATAQUEUE_REASONS[reason]
 
 
+BY_REASON = {
+    Reason.KILLED: lambda: killed_for_its_memory().rest(10.0).die(Reason.KILLED),
+    Reason.BAD_EXIT: exited_too_often,
+    Reason.INTERRUPTED: interrupted_too_often,
+    Reason.SNOOZED: handed_back_too_often,
+}
+
+
+@pytest.mark.parametrize("reason", BY_REASON)
+def test_what_died_under_a_job_is_said_in_the_words_of_the_two_that_have_words(reason: Reason):
+    record = BY_REASON[reason]().record
+    assert record.error is not None
+    assert record.error.reason is reason
+    assert views.iron.status(record)["reason"] == IRON_REASONS[reason]
+    assert views.dataqueue.status(record)["failureReason"] == DATAQUEUE_REASONS[reason]
+
+
 def test_each_reason_of_ours_has_theirs():
     assert set(REASONS) == set(Reason)
     assert {reason: REASONS[reason].iron for reason in IRON_REASONS} == IRON_REASONS
     assert {reason: REASONS[reason].dataqueue for reason in DATAQUEUE_REASONS} == DATAQUEUE_REASONS
-    assert {row.iron for row in REASONS.values()} <= {"timeout", "killed", "bad_exit", "client_request"}
+    assert {row.iron for row in REASONS.values()} == {"timeout", "killed", "bad_exit", "client_request"}
     assert {row.dataqueue for row in REASONS.values()} == {"timeout", "handler_error", "no_handler", None}
