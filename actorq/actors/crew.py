@@ -61,8 +61,9 @@ class Crew:
     # -- effects ---------------------------------------------------------------------------------------
 
     def dispatch(self, effect: e.Dispatch) -> None:
-        """Give a worker an attempt to run; its worker is there."""
-        self._workers[effect.worker].dispatch(effect)
+        """Give a worker an attempt to run; one whose loop is closing under it may be gone."""
+        if (worker := self._workers.get(effect.worker)) is not None:
+            worker.dispatch(effect)
 
     def abort(self, effect: e.Abort) -> None:
         """Ask a worker's attempt to stop."""

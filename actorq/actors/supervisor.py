@@ -561,13 +561,17 @@ class Supervisor:
 
     def _abort(self, effect: e.Abort) -> None:
         if effect.reason is Reason.HEARTBEAT:
-            self._tell_silent(self.machine.roster.claims[effect.job_id].job)
+            self._tell_silent(effect)
         self._crew.abort(effect)
         held = self._outbox.take_run(effect.job_id, effect.claim)
         if held is not None:
             self._dispatch(held)  # the worker knows that it is not to begin, and says so at once
 
-    def _tell_silent(self, job: Job) -> None:
+    def _tell_silent(self, effect: e.Abort) -> None:
+        claim = self.machine.roster.claim_of(effect.job_id, effect.claim)
+        if claim is None:
+            return  # it has ended while the disk was asked
+        job = claim.job
         attempt, limit = self._crew.attempt_of(job), job.options.heartbeat_timeout
         if attempt is not None and limit is not None:
             self.watchdog.tell_silent(job.id, job.task, limit, attempt.standing())

@@ -360,3 +360,16 @@ async def test_a_job_that_asked_for_it_is_kept_apart_when_it_fails(verdict: Exce
         assert await handle.wait() is JobState.DEAD_LETTER
         with pytest.raises(JobFailed, match="no"):
             await handle
+
+
+async def test_silence_without_any_grace_ends_the_run_at_once_and_not_the_queue() -> None:
+    queue = JobQueue()
+
+    @queue.task(name="mute", heartbeat_timeout=1, grace=0, retry=ONCE)
+    async def mute() -> None:
+        await anyio.sleep(100)
+
+    async with queue:
+        with pytest.raises(JobFailed) as caught:
+            await mute.run()
+        assert caught.value.reason == "heartbeat"
