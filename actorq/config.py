@@ -6,8 +6,9 @@ Every queue, log, buffer and retry has a bound with a name, and the name stands 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from attrs import Attribute, field, frozen
 
@@ -15,6 +16,8 @@ from actorq.errors import InvalidOption
 
 __all__ = ["Durability", "OnUnknownTask", "Processes", "Recovery", "RestartBudget", "Retention", "Settings"]
 
+
+T = TypeVar("T")
 
 Seconds = float | timedelta
 """What public options take for a duration: seconds, or a timedelta."""
@@ -307,6 +310,13 @@ def whole(option: str, value: object, least: int, most: int) -> int:
     return value
 
 
+def instance_of(option: str, value: T, kind: type[T]) -> T:
+    """Return ``value`` if it is of this class; otherwise raise InvalidOption."""
+    if not isinstance(value, kind):
+        raise InvalidOption(option, value, f"wants {kind.__name__}(…)")
+    return value
+
+
 def text(option: str, value: object) -> str:
     """Return ``value``, cut to a bound, if it is a string; otherwise raise InvalidOption."""
     if not isinstance(value, str):
@@ -418,6 +428,16 @@ def _workers(instance: Any, attribute: Attribute[Any], value: int) -> None:
     whole(attribute.name, value, 1, WORKERS_LIMIT)
 
 
+def _instance(kind: type[Any]) -> Callable[[Any, Attribute[Any], object], None]:
+    """Make a validator for an object of this class."""
+
+    def check(instance: Any, attribute: Attribute[Any], value: object) -> None:
+        del instance
+        instance_of(attribute.name, value, kind)
+
+    return check
+
+
 def _max_abandoned(instance: Any, attribute: Attribute[Any], value: int) -> None:
     del instance
     whole(attribute.name, value, 0, WORKERS_LIMIT)
@@ -459,8 +479,8 @@ class Settings:
     """Live jobs (not yet ended) at a time."""
     grace_s: float = field(default=10.0, validator=_seconds)
     """From a shutdown's cancellation until a worker is abandoned."""
-    retention: Retention = Retention()
-    restarts: RestartBudget = RestartBudget()
+    retention: Retention = field(default=Retention(), validator=_instance(Retention))
+    restarts: RestartBudget = field(default=RestartBudget(), validator=_instance(RestartBudget))
     on_unknown_task: OnUnknownTask = field(default="park", validator=_unknown_task)
     max_abandoned: int = field(default=100, validator=_max_abandoned)
     """How many functions that ignore their cancellation may go on beside their replacements: the slot of one more is

@@ -39,6 +39,7 @@ from actorq.config import (
     Seconds,
     Settings,
     duration,
+    instance_of,
     one_of,
 )
 from actorq.control import Control
@@ -169,7 +170,7 @@ class JobQueue(Declaring, Control, Questions):
             ),
             duration("drain_timeout", drain_timeout),
             Listeners(name),
-            processes or Processes(),
+            instance_of("processes", processes or Processes(), Processes),
             self.block_limit,
             make_clock,
         )

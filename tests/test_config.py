@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
+from actorq import JobQueue
 from actorq.config import (
     LONGEST_S,
     WORKERS_LIMIT,
@@ -95,3 +96,9 @@ def test_the_defaults_are_those_of_the_documents() -> None:
     settings = Settings()
     assert settings.retention == Retention(age_s=3600.0, count=10_000)
     assert (settings.grace_s, settings.on_unknown_task) == (10.0, "park")
+
+
+@pytest.mark.parametrize("option", ["restarts", "processes", "retention"])
+def test_a_number_where_settings_are_wanted_is_refused_at_once(option: str) -> None:
+    with pytest.raises(InvalidOption, match=option):
+        JobQueue(**{option: 5})

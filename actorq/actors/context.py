@@ -73,8 +73,8 @@ class JobContext:
         """Seconds since the epoch, or None."""
         self.cancel_reason: Reason | None = None
         """Why the attempt is being asked to stop; None while it is not."""
-        self.has_seen = False
-        """Whether the function has looked, and seen that it is to stop: whatever it does now, it knows."""
+        self.has_looked = False
+        """Whether the function looks for itself whether it is to stop; then nothing interrupts it in a process."""
         self.queue = home.queue
         self.result: Any = UNSET
         self.waits = 0
@@ -94,8 +94,8 @@ class JobContext:
     @property
     def cancelled(self) -> bool:
         """Whether the attempt is being asked to stop."""
-        self.has_seen = self.cancel_reason is not None
-        return self.has_seen
+        self.has_looked = True
+        return self.cancel_reason is not None
 
     def check(self) -> None:
         """Go on only if nobody has asked the attempt to stop. A function that cannot be interrupted looks here.

@@ -100,7 +100,7 @@ class Assignment:
 
     def _cancellation(self) -> AttemptCancelled | None:
         context = self._job_context
-        if context.has_seen:  # it has looked, and may be tidying up: it is not told twice
+        if context.has_looked:  # it looks for itself, and may be tidying up: it is not told twice
             return None
         return AttemptCancelled(context.cancel_reason or "")
 

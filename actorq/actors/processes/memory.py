@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 from actorq.actors.processes.process import Cause, Process
 from actorq.config import MEMORY_COST, MEMORY_INTERVAL_S
@@ -73,24 +73,34 @@ class MemoryGuard:
         pid = process.pid
         if pid is None:
             return
-        size, count = _tree_of(pid)
+        size, family = _tree_of(pid)
         if size > limit_mb * _MIB:
-            others = f", with {count - 1} of its own" if count > 1 else ""
+            others = f", with {len(family) - 1} of its own" if len(family) > 1 else ""
             text = f"its process held {size // _MIB} MiB{others}, and its limit is memory_mb={limit_mb}"
             with self._lock:
                 if self._limits.get(process) == limit_mb:  # else its job has ended meanwhile
                     process.kill(Cause(text, Reason.KILLED, "MemoryLimitExceeded"))
+                    _kill(family)
 
 
-def _tree_of(pid: int) -> tuple[int, int]:
-    """Return the bytes that a process and its descendants hold, and how many they are."""
+def _kill(family: list[Any]) -> None:
+    """End those, too, that have left the group of the process: they hold what was counted."""
     import psutil  # noqa: PLC0415 - an extra
 
-    size, count = 0, 0
+    for each in family:
+        with suppress(psutil.Error):  # it has ended
+            each.kill()
+
+
+def _tree_of(pid: int) -> tuple[int, list[Any]]:
+    """Return the bytes that a process and its descendants hold, and who they are."""
+    import psutil  # noqa: PLC0415 - an extra
+
+    size, family = 0, list[Any]()
     with suppress(psutil.Error):
         root = psutil.Process(pid)
         for each in [root, *root.children(recursive=True)]:
             with suppress(psutil.Error):  # it has ended
                 size += each.memory_info().rss
-                count += 1
-    return size, count
+                family.append(each)
+    return size, family

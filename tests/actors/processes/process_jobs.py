@@ -186,11 +186,12 @@ def swallow() -> str:
 
 def look() -> list[str]:
     """Say how it was told that it is to stop."""
-    say("begun", pid=os.getpid())
     told = []
     try:
-        while not current_job().cancelled:
-            pass
+        while not current_job().wait_cancelled(0.001):
+            if not told:
+                say("begun", pid=os.getpid())
+                told.append("looked")
         told.append("seen")
         time.sleep(0.01)
     except AttemptCancelled:
@@ -313,6 +314,13 @@ def hold(mib: int) -> None:
 def let_a_child_hold(mib: int) -> None:
     code = f"import time; x = bytearray({mib} * 1024 * 1024); time.sleep(600)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def let_a_child_of_another_session_hold(mib: int) -> None:
+    code = f"import time; x = bytearray({mib} * 1024 * 1024); time.sleep(600)"
+    child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    say("begun", pid=child.pid)
+    child.wait()
 
 
 KEPT: list[bytearray] = []

@@ -4,6 +4,7 @@ import importlib.util
 from typing import Any
 
 import process_jobs as jobs
+import psutil
 import pytest
 
 from actorq.actors.processes import check_memory_can_be_measured
@@ -29,6 +30,15 @@ async def test_job_that_holds_more_than_it_may_is_killed(pool: Pool, fn: Any, ot
     assert failure.message.endswith(f" MiB{others}, and its limit is memory_mb={SMALL_MB}")
     held = int(failure.message.split()[3])
     assert SMALL_MB < held < 500
+
+
+@pytest.mark.asyncio_only
+async def test_child_that_holds_too_much_is_killed_in_a_session_of_its_own_too(pool: Pool, begin: Begin) -> None:
+    trial = Trial(jobs.let_a_child_of_another_session_hold, 300, memory_mb=SMALL_MB)
+    outcome = begin(trial)
+    said = await trial.said("begun")
+    assert isinstance(await outcome, c.Crash)
+    await until(lambda: not psutil.pid_exists(said["pid"]))
 
 
 async def test_job_that_holds_less_goes_on(pool: Pool) -> None:
