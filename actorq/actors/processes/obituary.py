@@ -15,7 +15,9 @@ def obituary(process: Process, attempt: int, now: float) -> Failure:
     """Return what its end means for the attempt that it ran."""
     when = "" if process.is_ready else ", before it was ready,"
     cause = process.cause or Cause(f"its process{when} {describe(process.exit_code)}")
-    return Failure(cause.reason, cause.type, cause.text[:TEXT_LIMIT], process.traceback[-TEXT_LIMIT:], attempt, now)
+    why = process.traceback.rstrip().rpartition("\n")[2]  # of what kept it from getting ready
+    text = f"{cause.text}: {why}" if why else cause.text
+    return Failure(cause.reason, cause.type, text[:TEXT_LIMIT], process.traceback[-TEXT_LIMIT:], attempt, now)
 
 
 def describe(code: int | None) -> str:
