@@ -50,6 +50,8 @@ class Driven:
                 if self.is_let_go:
                     raise LetGo from None
                 raise
+            finally:
+                step = value = None  # an exception's traceback leads back here, and to all that the job held
             try:
                 step, value = self.coroutine.send, (yield wish)
                 is_interrupted = hasattr(value, "error")  # trio sends outcomes; what is raised, too

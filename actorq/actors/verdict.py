@@ -14,7 +14,7 @@ from attrs import frozen
 from actorq.config import NAME_LIMIT, TEXT_LIMIT, duration
 from actorq.core import commands as c
 from actorq.core.job import Failure, Job, Reason
-from actorq.errors import CancelJob, InvalidOption, PayloadError, RetryAfter, Snooze, Unrecoverable
+from actorq.errors import CancelJob, InvalidOption, PayloadError, RetryAfter, Snooze, Unrecoverable, UnsendableTask
 from actorq.function import Function, Misfit
 
 __all__ = ["Judge", "message_of", "traceback_of"]
@@ -59,7 +59,7 @@ class Judge:
                 return c.Quit(job_id, claim, str(error.reason)[:TEXT_LIMIT])
             case Snooze() | RetryAfter():
                 return self._later(error)
-            case Unrecoverable():
+            case Unrecoverable() | UnsendableTask():  # another attempt would find no more
                 return self._fail(error, retryable=False)
             case _:
                 return self._fail(error, retryable=self.job.options.retry.retries(type(error)))

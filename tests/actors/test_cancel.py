@@ -1,6 +1,8 @@
 """Cancelling: in each state, with a reason, and with what the function does about it."""
 
+import gc
 import threading
+import weakref
 
 import anyio
 import pytest
@@ -211,3 +213,27 @@ async def test_cancel_takes_only_its_own_job():
         await anyio.sleep(1)
         await first.cancel()
         assert (await first.wait(), await second.wait()) == (JobState.CANCELLED, JobState.SUCCEEDED)
+
+
+async def test_cancelled_job_leaves_nothing_of_what_it_held_behind():
+    class Large:
+        pass
+
+    held: list[weakref.ref[Large]] = []
+
+    async def hold() -> None:
+        large = Large()
+        held.append(weakref.ref(large))
+        await anyio.sleep_forever()
+
+    gc.disable()
+    try:
+        async with JobQueue() as queue:
+            handle = await queue.task(name="hold")(hold).submit()
+            await anyio.sleep(1)
+            await handle.cancel()
+            await handle.wait()
+            await anyio.sleep(1)
+            assert held[0]() is None
+    finally:
+        gc.enable()

@@ -136,6 +136,7 @@ class Child:
             case Cancel(reason) if current is not None:
                 current.cancel(reason)
             case AskStack():
+                self._beat()  # what is heard puts off the next one
                 self._line.send(Stack(standing_of_thread(self._main).text))
             case _:
                 pass

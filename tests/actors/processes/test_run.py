@@ -371,3 +371,14 @@ async def test_process_that_hangs_up_and_lives_on_is_ended(pool: Pool) -> None:
 async def test_death_is_noticed_though_a_child_of_the_process_holds_the_wire_open(pool: Pool) -> None:
     failure = failure_of(await pool.call(jobs.leave_the_wire_to_a_child))
     assert failure.message == "its process exited with code 5"
+
+
+@pytest.mark.asyncio_only
+async def test_process_that_is_asked_where_it_stands_gives_a_sign_of_life(pool: Pool, begin: Begin) -> None:
+    trial = Trial(jobs.sleep, heartbeat_timeout=60)
+    outcome = begin(trial)
+    await trial.said("begun")
+    await trial.stack()
+    assert any(isinstance(report, c.Beat) for report in trial.heard)
+    trial.cancel(Reason.TIMEOUT)
+    await outcome
