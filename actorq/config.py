@@ -262,6 +262,9 @@ WATCH_INTERVAL_S: Final = 0.2
 WATCH_SHARE: Final = 0.25
 """… or more often: after this part of ``blocked_after``."""
 
+LOOP_ASK_S: Final = 1.0
+"""How often a thread that speaks to the event loop and is not heard asks whether it is still there."""
+
 WATCH_ALIVE_S: Final = 10.0
 """How often the watchdog asks a loop that only waits whether it is still there."""
 

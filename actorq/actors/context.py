@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ import orjson
 from anyio import NoEventLoopError
 from anyio.lowlevel import current_token
 
-from actorq.config import JOB_LOG_LIMIT, LOG_LEVELS, TEXT_LIMIT, duration, number, one_of, text
+from actorq.config import JOB_LOG_LIMIT, LOG_LEVELS, LOOP_ASK_S, TEXT_LIMIT, duration, number, one_of, text
 from actorq.core import commands as c
 from actorq.core.job import Job, Reason
 from actorq.errors import ActorqError, AttemptCancelled, InvalidOption
@@ -222,7 +222,10 @@ class JobContext:
             self._say_from_thread(command)
 
     def _say_from_thread(self, command: c.Command) -> None:
-        """Wait until the event loop has heard it; the thread may have a loop of its own, which then stands still."""
+        """Wait until the event loop has heard it; the thread may have a loop of its own, which then stands still.
+
+        A loop that ends takes what it has not heard with it: so it is asked now and then whether it is still there.
+        """
         answer = Future[Any]()
 
         def ask() -> None:
@@ -231,5 +234,14 @@ class JobContext:
             except BaseException as error:  # noqa: BLE001 - it is raised in the thread
                 answer.set_exception(error)
 
-        self._home.call_soon(ask)
+        try:
+            self._home.call_soon(ask)
+            while not wait([answer], timeout=LOOP_ASK_S).done:
+                self._home.call_soon(_nothing)
+        except RuntimeError:
+            raise AttemptCancelled(self.cancel_reason or Reason.SHUTDOWN) from None
         answer.result()
+
+
+def _nothing() -> None:
+    """Do it: whoever can is there."""

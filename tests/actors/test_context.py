@@ -11,6 +11,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from actorq import AttemptCancelled, InvalidOption, JobCancelled, JobContext, JobFailed, JobQueue, Retry, current_job
+from actorq.core.job import Job, JobOptions, JobState
 
 who: ContextVar[str] = ContextVar("who", default="nobody")
 
@@ -381,3 +382,21 @@ async def test_sleeping_for_what_is_no_time_is_refused(timeout: Any) -> None:
                 ctx.wait_cancelled(timeout)
 
         await work.run()
+
+
+def test_a_thread_that_speaks_to_a_loop_that_ends_meanwhile_is_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actorq.actors.context.LOOP_ASK_S", 0.001)
+
+    class Ending:
+        """The home of a loop that takes one more call, and ends without making it."""
+
+        thread, queue, took = -1, None, False
+
+        def call_soon(self, fn: object) -> None:
+            if self.took:
+                raise RuntimeError
+            self.took = True
+
+    job = Job("a", 1, "work", b"[[], {}]", JobOptions(), JobState.RUNNING, 0.0, 0.0)
+    with pytest.raises(AttemptCancelled):
+        JobContext(job, Ending()).heartbeat()
