@@ -150,7 +150,7 @@ class Child:
 
     def _beat(self) -> None:
         current = self._current
-        if current is not None:
+        if current is not None and current.heartbeat_timeout is not None:
             self._line.send(Said(c.Beat(current.job_id, current.claim)))
 
 
