@@ -367,14 +367,15 @@ def _seconds(instance: Any, attribute: Attribute[Any], value: float) -> None:
     duration(attribute.name, value)
 
 
-def _count(instance: Any, attribute: Attribute[Any], value: int) -> None:
-    del instance
-    whole(attribute.name, value, 0, 2**53)
+def whole_number(least: int, most: int) -> Callable[[Any, Attribute[Any], int | None], None]:
+    """Make a validator for :func:`whole`; None passes where it is the default."""
 
+    def check(instance: Any, attribute: Attribute[Any], value: int | None) -> None:
+        del instance
+        if value is not None or attribute.default is not None:
+            whole(attribute.name, value, least, most)
 
-def _positive(instance: Any, attribute: Attribute[Any], value: int) -> None:
-    del instance
-    whole(attribute.name, value, 1, 2**53)
+    return check
 
 
 def _retention(instance: Any, attribute: Attribute[Any], value: object) -> None:
@@ -393,7 +394,7 @@ class Retention:
 
     age_s: float = field(default=3600.0, validator=_seconds)
     """Seconds after its end that a job can still be asked for."""
-    count: int = field(default=10_000, validator=_count)
+    count: int = field(default=10_000, validator=whole_number(0, 2**53))
     """Jobs kept in each final state; those that ended first go first."""
     succeeded: Retention | None = field(default=None, kw_only=True, validator=_retention)
     failed: Retention | None = field(default=None, kw_only=True, validator=_retention)
@@ -414,21 +415,16 @@ class RestartBudget:
     cancellation beyond its grace, when its process dies or is killed for its memory, or when it ends by a bug.
     """
 
-    deaths: int = field(default=100, validator=_positive)
+    deaths: int = field(default=100, validator=whole_number(1, 2**53))
     """Within the window, before the queue ends with WorkersKeepDying."""
     window_s: float = field(default=60.0, validator=_seconds)
-    task_deaths: int = field(default=10, validator=_positive)
+    task_deaths: int = field(default=10, validator=whole_number(1, 2**53))
     """Within the window, under jobs of one task, before that task is paused: the others go on."""
 
 
 def _unknown_task(instance: Any, attribute: Attribute[Any], value: object) -> None:
     del instance
     one_of(attribute.name, value, ("park", "fail"))
-
-
-def _workers(instance: Any, attribute: Attribute[Any], value: int) -> None:
-    del instance
-    whole(attribute.name, value, 1, WORKERS_LIMIT)
 
 
 def _instance(kind: type[Any]) -> Callable[[Any, Attribute[Any], object], None]:
@@ -441,21 +437,6 @@ def _instance(kind: type[Any]) -> Callable[[Any, Attribute[Any], object], None]:
     return check
 
 
-def _max_abandoned(instance: Any, attribute: Attribute[Any], value: int) -> None:
-    del instance
-    whole(attribute.name, value, 0, WORKERS_LIMIT)
-
-
-def _ahead(instance: Any, attribute: Attribute[Any], value: int) -> None:
-    del instance
-    whole(attribute.name, value, 0, WORKERS_LIMIT)
-
-
-def _recycle_above(instance: Any, attribute: Attribute[Any], value: int) -> None:
-    del instance
-    whole(attribute.name, value, 1, MEMORY_LIMIT_MB)
-
-
 @frozen
 class Processes:
     """How the worker processes are kept in which tasks with ``run_in="process"`` run.
@@ -463,11 +444,11 @@ class Processes:
     There are never more than there are workers, but for those ahead and those on their way out.
     """
 
-    ahead: int = field(default=1, validator=_ahead)
+    ahead: int = field(default=1, validator=whole_number(0, WORKERS_LIMIT))
     """Started before they are needed, and kept while nothing runs; none before there is a task for them."""
-    recycle_after: int = field(default=1_000, validator=_positive)
+    recycle_after: int = field(default=1_000, validator=whole_number(1, 2**53))
     """Jobs that one process runs before a fresh one takes its place."""
-    recycle_above_mb: int = field(default=512, validator=_recycle_above)
+    recycle_above_mb: int = field(default=512, validator=whole_number(1, MEMORY_LIMIT_MB))
     """MiB of memory that a process may hold on to after a job; with more, a fresh one takes its place."""
 
 
@@ -477,14 +458,14 @@ class Settings:
 
     name: str = "default"
     """Of the queue, for those who read an error."""
-    workers: int = field(default=10, validator=_workers)
-    max_pending: int = field(default=100_000, validator=_positive)
+    workers: int = field(default=10, validator=whole_number(1, WORKERS_LIMIT))
+    max_pending: int = field(default=100_000, validator=whole_number(1, 2**53))
     """Live jobs (not yet ended) at a time."""
     grace_s: float = field(default=10.0, validator=_seconds)
     """From a shutdown's cancellation until a worker is abandoned."""
     retention: Retention = field(default=Retention(), validator=_instance(Retention))
     restarts: RestartBudget = field(default=RestartBudget(), validator=_instance(RestartBudget))
     on_unknown_task: OnUnknownTask = field(default="park", validator=_unknown_task)
-    max_abandoned: int = field(default=100, validator=_max_abandoned)
+    max_abandoned: int = field(default=100, validator=whole_number(0, WORKERS_LIMIT))
     """How many functions that ignore their cancellation may go on beside their replacements: the slot of one more is
     not lent again before one of them has ended."""

@@ -46,7 +46,7 @@ class Function:
         self.name = name
         self.takes_context = takes_context
         self.is_async = _is_async(fn)
-        """Whether it runs on the event loop; otherwise in a thread."""
+        """Whether it runs on an event loop, wherever that is."""
         self._signature = _signature_of(fn, name, takes_context=takes_context)
         self._plain_positionals = _plain_positionals(self._signature)
         self._types, self._return_type = _types_of(fn, self._signature)

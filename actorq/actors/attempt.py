@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from actorq.actors.clock import Clock
-from actorq.actors.context import UNSET, Home, JobContext, running_attempt
+from actorq.actors.context import Home, JobContext, running_attempt
 from actorq.actors.driven import Driven, LetGo
 from actorq.actors.frames import Standing, standing_in_text, standing_of_coroutine, standing_of_thread
 from actorq.actors.own_loop import run_coroutine_here
@@ -92,8 +92,7 @@ class Attempt:
             if self.where == "process":
                 return await self._in_process(), None
             value = await self._execute(on_cancel)
-            said = self.job_context.result
-            return self._judge.of_value(value if said is UNSET else said), None
+            return self._judge.of_value(self.job_context.result_of(value)), None
         except LetGo:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a job raises is its own failure, not ours

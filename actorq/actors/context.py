@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 from anyio import NoEventLoopError
 from anyio.lowlevel import current_token
 
+from actorq.actors.spawn import knock
 from actorq.config import JOB_LOG_LIMIT, LOG_LEVELS, LOOP_ASK_S, TEXT_LIMIT, duration, number, one_of, text
 from actorq.core import commands as c
 from actorq.core.job import Job, Reason
@@ -21,7 +22,7 @@ from actorq.errors import ActorqError, AttemptCancelled, InvalidOption
 
 __all__ = ["JobContext", "current_job", "running_attempt"]
 
-UNSET: Any = object()
+UNSET: Final[Any] = object()
 
 _making = threading.Lock()
 
@@ -93,7 +94,7 @@ class JobContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the attempt is being asked to stop."""
+        """Whether the attempt is being asked to stop. In a process, who looks here is not interrupted any more."""
         self.has_looked = True
         return self.cancel_reason is not None
 
@@ -214,6 +215,10 @@ class JobContext:
         """Store this as the result, whatever the function returns."""
         self.result = value
 
+    def result_of(self, returned: Any) -> Any:
+        """Return what counts as the result: what the function has set, else what it returned."""
+        return returned if self.result is UNSET else self.result
+
     def _say(self, command: c.Command) -> None:
         home = self._home
         if threading.get_ident() == home.thread:
@@ -237,11 +242,7 @@ class JobContext:
         try:
             self._home.call_soon(ask)
             while not wait([answer], timeout=LOOP_ASK_S).done:
-                self._home.call_soon(_nothing)
+                knock(self._home.call_soon)
         except RuntimeError:
             raise AttemptCancelled(self.cancel_reason or Reason.SHUTDOWN) from None
         answer.result()
-
-
-def _nothing() -> None:
-    """Do it: whoever can is there."""

@@ -9,9 +9,7 @@ from typing import Protocol
 import anyio
 
 from actorq.actors.attempt import Attempt
-from actorq.actors.processes import ProcessPool
 from actorq.actors.spawn import Spawned, spawn
-from actorq.actors.threads import Threads
 from actorq.actors.worker import Employer, Worker
 from actorq.config import LET_GO_S
 from actorq.core import effects as e
@@ -26,8 +24,6 @@ class Owner(Employer, Protocol):
     """What a crew needs of the supervisor."""
 
     name: str
-    threads: Threads
-    processes: ProcessPool
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait until something is so after a turn."""

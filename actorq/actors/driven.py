@@ -12,10 +12,12 @@ from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any, Final
 
+import anyio
+
 from actorq.actors.spawn import is_trio
 from actorq.config import REFUSALS_LIMIT
 
-__all__ = ["Driven", "LetGo"]
+__all__ = ["Driven", "LetGo", "Scopes"]
 
 _WAKES_ON_ASYNCIO: Final = 2
 """How often a coroutine that was let go of may wake before it is not stepped any more."""
@@ -23,6 +25,24 @@ _WAKES_ON_ASYNCIO: Final = 2
 
 class LetGo(BaseException):
     """The coroutine was let go of: nothing more is expected of its worker."""
+
+
+class Scopes:
+    """The pair of cancel scopes around a function.
+
+    The outer one is cancelled to abort it. The inner one is turned into a shield when the cancellation has been
+    delivered: anyio would deliver it again at every await, and a function that refuses would burn a core for ever.
+    """
+
+    def __init__(self) -> None:
+        self.outer = anyio.CancelScope()
+        self.inner = anyio.CancelScope()
+
+    def cancellation_arrives(self, cancellation: BaseException | None) -> None:
+        """Shield the function from more of the same: this one is ours, and not of a scope or a timeout of its own."""
+        is_ours = cancellation is None or f"{id(self.outer):x}" in str(cancellation)  # anyio names the scope
+        if self.outer.cancel_called and is_ours:
+            self.inner.shield = True
 
 
 class Driven:

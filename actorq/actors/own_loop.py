@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from actorq.actors.driven import Driven
+from actorq.actors.driven import Driven, Scopes
 from actorq.actors.spawn import caller
 from actorq.errors import AttemptCancelled
 
@@ -50,20 +50,13 @@ def run_coroutine_here(
 
 
 async def _interruptibly(call: Callable[[], Any], on_start: Callable[[Callable[[], None]], object]) -> Any:
-    scope, shield = anyio.CancelScope(), anyio.CancelScope()
-    call_soon = caller()
+    scopes, call_soon = Scopes(), caller()
 
     def cancel() -> None:
         with suppress(RuntimeError):  # it has ended
-            call_soon(scope.cancel)
+            call_soon(scopes.outer.cancel)
 
-    def cancellation_arrives(cancellation: BaseException | None) -> None:
-        """Shield the function from more of the same, as a worker does."""
-        is_ours = cancellation is None or f"{id(scope):x}" in str(cancellation)  # anyio names the scope
-        if scope.cancel_called and is_ours:
-            shield.shield = True
-
-    with scope, shield:
+    with scopes.outer, scopes.inner:
         on_start(cancel)
-        return await Driven(call(), copy_context(), cancellation_arrives)
+        return await Driven(call(), copy_context(), scopes.cancellation_arrives)
     raise AttemptCancelled

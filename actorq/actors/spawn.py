@@ -16,7 +16,7 @@ from functools import partial
 from math import inf
 from typing import Any, cast
 
-__all__ = ["Spawned", "caller", "current", "is_trio", "loop_time", "spawn"]
+__all__ = ["Spawned", "caller", "current", "is_trio", "knock", "loop_time", "spawn"]
 
 
 def is_trio() -> bool:
@@ -45,6 +45,15 @@ def caller() -> Callable[[Callable[[], None]], object]:
     if sniffio is not None:  # a callback is no task, by which it would know the loop
         context.run(sniffio.current_async_library_cvar.set, "asyncio")
     return partial(asyncio.get_running_loop().call_soon_threadsafe, context=context)
+
+
+def knock(call_soon: Callable[[Callable[[], None]], object]) -> None:
+    """Raise RuntimeError if the loop that this belongs to is gone."""
+    call_soon(_nothing)
+
+
+def _nothing() -> None:
+    """Do it: whoever can is there."""
 
 
 class Spawned:

@@ -28,7 +28,7 @@ from typing import Any, Protocol
 
 from actorq.actors.block import Block, BlockLimit, block_in, is_step
 from actorq.actors.frames import Standing, frames_of_thread
-from actorq.actors.spawn import is_trio
+from actorq.actors.spawn import is_trio, knock
 from actorq.config import WATCH_ALIVE_S, WATCH_INTERVAL_S, WATCH_SHARE
 from actorq.core import commands as c
 from actorq.errors import ActorqError
@@ -149,7 +149,7 @@ class Watchdog:
         """Tell of the block now, and how long it was when it is over."""
         self._tell(block, time.monotonic() - question.asked_at)
         while not question.is_answered_within(WATCH_ALIVE_S):
-            self._home.call_soon(_nothing)  # is it still there?
+            knock(self._home.call_soon)
             if self._stopped.is_set():
                 return
         seconds = question.answered_at - question.asked_at
@@ -198,7 +198,3 @@ class _Question:
     def _answer(self) -> None:
         self.answered_at = time.monotonic()
         self._is_answered.set()
-
-
-def _nothing() -> None:
-    """Do it: whoever can is there."""

@@ -1,9 +1,7 @@
 """A worker: a task that lives as long as the queue, and runs one attempt at a time.
 
 It is told by its inbox, a memory channel of one place, and reports to the supervisor's mailbox. It owns the
-pair of cancel scopes in which its attempts run. The outer one is cancelled to abort an attempt. The inner one
-is turned into a shield when the cancellation has been delivered (asyncio) or when the attempt is abandoned
-(trio): anyio would deliver it again at every await, and a function that refuses would burn a core for ever.
+:class:`~actorq.actors.driven.Scopes` in which its attempts run; when it abandons one, it shields it for good.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ import anyio
 from anyio.lowlevel import cancel_shielded_checkpoint
 
 from actorq.actors.attempt import Attempt, Places
-from actorq.actors.driven import LetGo
+from actorq.actors.driven import LetGo, Scopes
 from actorq.actors.inbox import Inbox
 from actorq.actors.spawn import Spawned, current
 from actorq.actors.verdict import message_of
@@ -69,8 +67,7 @@ class Worker:
         self._aborted: tuple[str, int] | None = None
         self._is_abandoned = False
         self._leaves_a_thread = False
-        self._scope = anyio.CancelScope()
-        self._shield = anyio.CancelScope()
+        self._scopes = Scopes()
         self._me: Spawned
 
     # -- what the supervisor does with it; never waits --------------------------------------------------
@@ -87,7 +84,7 @@ class Worker:
         elif attempt.job_context.cancel_reason is None:
             attempt.ask_to_stop(effect.reason)
             if attempt.where == "loop":  # elsewhere the scope is for the end of the grace
-                self._scope.cancel()
+                self._scopes.outer.cancel()
 
     def attempt_at(self, claim: int) -> Attempt | None:
         """Return its attempt, if it is this one and has begun."""
@@ -103,9 +100,9 @@ class Worker:
         self._is_abandoned = True
         self._inbox.close()
         if self._attempt is not None and self._attempt.where != "loop":
-            self._scope.cancel()
+            self._scopes.outer.cancel()
         else:
-            self._shield.shield = True
+            self._scopes.inner.shield = True
 
     def let_go(self) -> None:
         """End its task, whatever its coroutine does: it is not stepped again."""
@@ -114,8 +111,8 @@ class Worker:
         if self._attempt is not None:
             self._attempt.ask_to_stop(Reason.SHUTDOWN)  # all that a thread can hear
             self._attempt.let_go()
-        self._shield.shield = False
-        self._scope.cancel()
+        self._scopes.inner.shield = False
+        self._scopes.outer.cancel()
 
     # -- its own task -----------------------------------------------------------------------------------
 
@@ -124,7 +121,7 @@ class Worker:
         self._me = current()
         try:
             while not self._is_abandoned and await self._serve():
-                self._scope, self._shield = anyio.CancelScope(), anyio.CancelScope()
+                self._scopes = Scopes()
         except LetGo:
             pass  # whoever let go of it has said why
         except BaseException as error:
@@ -139,9 +136,9 @@ class Worker:
 
     async def _serve(self) -> bool:
         """Run attempts until one was aborted (True: its scopes are spent) or the inbox is closed (False)."""
-        with self._scope, self._shield:
+        with self._scopes.outer, self._scopes.inner:
             eager_since = perf_counter()
-            while not self._scope.cancel_called:
+            while not self._scopes.outer.cancel_called:
                 has_waited = self._inbox.is_empty
                 effect = await self._inbox.get()
                 if has_waited:
@@ -163,22 +160,16 @@ class Worker:
             return
         attempt = self._attempt = Attempt(job, *self._employer.work(job), self._employer, self._return)
         try:
-            report, cause = await attempt.run(self._cancellation_arrives)
+            report, cause = await attempt.run(self._scopes.cancellation_arrives)
         finally:
             self._attempt = None
             self._leaves_a_thread = attempt.is_left_behind
             attempt.job_context.is_over = True
-        if cause is not None and not self._scope.cancel_called:
+        if cause is not None and not self._scopes.outer.cancel_called:
             self._forget_foreign_cancellation(cause)
         self._employer.tell(report, cause)
-        if self._me.is_cancelled and not self._scope.cancel_called and not self._employer.is_being_torn_down():
+        if self._me.is_cancelled and not self._scopes.outer.cancel_called and not self._employer.is_being_torn_down():
             await self._me.absorb_cancellation()  # the function cancelled its own task, and returned before it felt it
-
-    def _cancellation_arrives(self, cancellation: BaseException | None) -> None:
-        """Shield the function from more of the same: this one is ours, and not of a scope or a timeout of its own."""
-        is_ours = cancellation is None or f"{id(self._scope):x}" in str(cancellation)  # anyio names the scope
-        if self._scope.cancel_called and is_ours:
-            self._shield.shield = True
 
     def _return(self) -> None:
         """Say that the function has ended after all."""

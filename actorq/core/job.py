@@ -32,7 +32,7 @@ from actorq.config import (
     name,
     one_of,
     storable,
-    whole,
+    whole_number,
 )
 from actorq.core.retry import Retry
 from actorq.errors import InvalidOption
@@ -163,11 +163,6 @@ def _to_tags(value: Any) -> Mapping[str, str]:
     return MappingProxyType(plain)  # one object serves all jobs of a task, and functions get to see it
 
 
-def _priority(instance: object, attribute: Attribute[int], value: int) -> None:
-    del instance
-    whole(attribute.name, value, -PRIORITY_LIMIT, PRIORITY_LIMIT)
-
-
 def _dead_letter(instance: object, attribute: Attribute[Any], value: object) -> None:
     del instance
     if not isinstance(value, bool):
@@ -192,17 +187,6 @@ def _run_in(instance: object, attribute: Attribute[Any], value: object) -> None:
         one_of(attribute.name, value, PLACES)
 
 
-def _whole(least: int, most: int) -> Any:
-    """Make a validator for a whole number, or None."""
-
-    def check(instance: object, attribute: Attribute[Any], value: int | None) -> None:
-        del instance
-        if value is not None or attribute.default is not None:
-            whole(attribute.name, value, least, most)
-
-    return check
-
-
 def _limit(option: str) -> Any:  # of attrs' making: no checker has a name for what field() returns
     """Make a field for a limit that is not set, or seconds, or a timedelta."""
 
@@ -223,7 +207,7 @@ class JobOptions:
     One object serves all jobs of a task that were submitted without options of their own.
     """
 
-    priority: int = field(default=0, validator=_priority)
+    priority: int = field(default=0, validator=whole_number(-PRIORITY_LIMIT, PRIORITY_LIMIT))
     retry: Retry = field(factory=Retry, validator=_retry)
     timeout: float | None = _limit("timeout")
     """From the start of each attempt."""
@@ -243,11 +227,11 @@ class JobOptions:
     """Whether the job is kept apart when it fails; the name of a task: whether a job of that is made of it, too."""
     run_in: RunIn | None = field(default=None, validator=_run_in)
     """Where the function runs; None: ``async def`` on the loop, ``def`` in a thread."""
-    memory_mb: int | None = field(default=None, validator=_whole(1, MEMORY_LIMIT_MB))
+    memory_mb: int | None = field(default=None, validator=whole_number(1, MEMORY_LIMIT_MB))
     """MiB of resident memory that its process may use, with all that it has started."""
-    max_interruptions: int = field(default=5, validator=_whole(1, INTERRUPTIONS_LIMIT))
+    max_interruptions: int = field(default=5, validator=whole_number(1, INTERRUPTIONS_LIMIT))
     """How often the program or its process may die under the job: with so many, it fails."""
-    max_snoozes: int | None = field(default=None, validator=_whole(0, INTERRUPTIONS_LIMIT))
+    max_snoozes: int | None = field(default=None, validator=whole_number(0, INTERRUPTIONS_LIMIT))
     """How often the function may hand the job back: when it does so once more, the job fails."""
 
 

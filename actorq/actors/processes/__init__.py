@@ -1,9 +1,10 @@
 """Worker processes: where jobs run that need a core for themselves, may eat memory, or must be killed.
 
-The queue's side: ``reference`` says which functions can be found elsewhere, ``pool`` has the processes, ``run`` is one
-attempt, ``process`` and ``channel`` are one process and what is said to it, ``memory`` keeps limits, ``obituary``
-tells an end. The other side: ``child`` is what runs in the process, ``lifeline`` ends it with its queue, ``interrupt``
-stops a function. Both know ``wire``, what they say to each other, and ``preparation``.
+The queue's side: ``reference`` says which functions can be found elsewhere, ``pool`` has the processes, ``run`` is
+one attempt, ``process``, ``ends`` and ``channel`` are one process and what is said to it, ``memory`` keeps limits,
+``pulse`` feels whether it lives, ``obituary`` tells an end. The other side: ``child`` is what runs in the process,
+``birth`` makes it one of ours, ``line`` is its end of the socket, ``assignment`` one attempt, ``interrupt`` stops a
+function, ``resident`` measures. Both know ``wire``, what they say to each other, and ``preparation``.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import evolve
 
-from actorq.actors.context import UNSET, Home, JobContext, running_attempt
+from actorq.actors.context import Home, JobContext, running_attempt
 from actorq.actors.own_loop import run_coroutine_here
 from actorq.actors.processes.interrupt import Interrupt
 from actorq.actors.processes.reference import find
@@ -56,8 +56,7 @@ class Assignment:
             function = Function(find(run.reference), run.task, takes_context=run.takes_context)
             judge = evolve(judge, function=function)
             value = self._call(function)
-            said = self._job_context.result
-            return judge.of_value(value if said is UNSET else said)
+            return judge.of_value(self._job_context.result_of(value))
         except BaseException as error:  # noqa: BLE001 - whatever a job raises is its own failure, not ours
             return judge.of_error(error)
         finally:

@@ -5,7 +5,7 @@ needed, and asyncio and trio are alike. It also reaps it, and that under a lock:
 system has given to somebody else meanwhile. What the process leaves behind in its group is killed before it is reaped,
 for as long as it is not, its group's number belongs to nobody else, either.
 
-The process holds one end of a pipe, its lifeline, of which only we hold the other: see ``lifeline``.
+The process holds one end of a pipe, its lifeline, of which only we hold the other: see ``birth``.
 """
 
 from __future__ import annotations

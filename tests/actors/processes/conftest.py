@@ -91,6 +91,13 @@ class Outcome:
         return self.report
 
 
+async def begun(begin: "Begin", trial: Trial) -> Outcome:
+    """Begin an attempt, and wait until its function says that it has."""
+    outcome = begin(trial)
+    await trial.said("begun")
+    return outcome
+
+
 class Pool(ProcessPool):
     """A pool that takes functions, too."""
 

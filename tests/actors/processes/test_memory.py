@@ -12,7 +12,7 @@ from actorq.core import commands as c
 from actorq.core.job import Reason
 from actorq.errors import InvalidOption
 
-from .conftest import Begin, Pool, Trial, until
+from .conftest import Begin, Pool, Trial, begun, until
 
 pytestmark = pytest.mark.real_time
 
@@ -48,8 +48,7 @@ async def test_job_that_holds_less_goes_on(pool: Pool) -> None:
 async def test_limit_is_that_of_the_job_and_not_of_the_process(pool: Pool, begin: Begin) -> None:
     await pool.call(jobs.keep, 300, memory_mb=2000)
     trial = Trial(jobs.sleep)
-    outcome = begin(trial)
-    await trial.said("begun")
+    outcome = await begun(begin, trial)
     await until(lambda: not pool._guard._is_watching)
     trial.cancel(Reason.TIMEOUT)
     assert isinstance(await outcome, c.Fail)

@@ -15,7 +15,7 @@ from actorq.config import FRAME_LIMIT, Processes
 from actorq.core import commands as c
 from actorq.core.job import Reason
 
-from .conftest import Begin, Pool, Trial, is_alive, until
+from .conftest import Begin, Pool, Trial, begun, is_alive, until
 
 pytestmark = pytest.mark.real_time
 
@@ -159,8 +159,7 @@ async def test_what_an_idle_process_has_started_goes_with_it(anyio_backend_name:
 
 async def test_closing_kills_what_still_runs(anyio_backend_name: str, begin: Begin, pool: Pool) -> None:
     trial = Trial(jobs.sleep)
-    outcome = begin(trial)
-    await trial.said("begun")
+    outcome = await begun(begin, trial)
     await pool.close()
     assert isinstance(await outcome, c.Crash)
 

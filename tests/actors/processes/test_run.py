@@ -16,7 +16,7 @@ from actorq.actors.processes.pulse import cpu_s
 from actorq.core import commands as c
 from actorq.core.job import Failure, Reason
 
-from .conftest import Begin, Pool, Trial, is_alive, until
+from .conftest import Begin, Pool, Trial, begun, is_alive, until
 
 pytestmark = pytest.mark.real_time
 
@@ -63,8 +63,7 @@ async def test_job_that_talks_without_a_pause_does_not_hold_up_the_loop(pool: Po
 @pytest.mark.parametrize("fn", [jobs.sleep, jobs.async_sleep])
 async def test_cancelled_function_tidies_up_and_ends(pool: Pool, begin: Begin, fn: Any) -> None:
     trial = Trial(fn)
-    outcome = begin(trial)
-    await trial.said("begun")
+    outcome = await begun(begin, trial)
     trial.cancel(Reason.TIMEOUT)
     report = await outcome
     assert isinstance(report, c.Fail)
@@ -75,8 +74,7 @@ async def test_cancelled_function_tidies_up_and_ends(pool: Pool, begin: Begin, f
 @pytest.mark.asyncio_only
 async def test_first_reason_stands(pool: Pool, begin: Begin) -> None:
     trial = Trial(jobs.sleep)
-    outcome = begin(trial)
-    await trial.said("begun")
+    outcome = await begun(begin, trial)
     trial.cancel(Reason.TIMEOUT)
     trial.cancel(Reason.SHUTDOWN)
     await outcome
@@ -86,8 +84,7 @@ async def test_first_reason_stands(pool: Pool, begin: Begin) -> None:
 @pytest.mark.asyncio_only
 async def test_function_that_only_computes_is_interrupted(pool: Pool, begin: Begin) -> None:
     trial = Trial(jobs.compute)
-    outcome = begin(trial)
-    await trial.said("begun")
+    outcome = await begun(begin, trial)
     trial.cancel(Reason.TIMEOUT)
     assert (await outcome).failure.type == "AttemptCancelled"
 
@@ -95,8 +92,7 @@ async def test_function_that_only_computes_is_interrupted(pool: Pool, begin: Beg
 @pytest.mark.asyncio_only
 async def test_function_that_has_swallowed_its_cancellation_is_not_interrupted_again(pool: Pool, begin: Begin) -> None:
     trial = Trial(jobs.swallow)
-    outcome = begin(trial)
-    await trial.said("begun")
+    outcome = await begun(begin, trial)
     trial.cancel(Reason.TIMEOUT)
     trial.cancel(Reason.TIMEOUT)
     assert (await outcome).result == b'"went on"'
@@ -106,8 +102,7 @@ async def test_function_that_has_swallowed_its_cancellation_is_not_interrupted_a
 async def test_function_that_looks_for_itself_is_not_interrupted(pool: Pool, begin: Begin) -> None:
     for _ in range(20):
         trial = Trial(jobs.look)
-        outcome = begin(trial)
-        await trial.said("begun")
+        outcome = await begun(begin, trial)
         trial.cancel(Reason.TIMEOUT)
         assert (await outcome).result == b'["looked","seen"]'
 
@@ -115,8 +110,7 @@ async def test_function_that_looks_for_itself_is_not_interrupted(pool: Pool, beg
 @pytest.mark.asyncio_only
 async def test_function_that_refuses_is_ended_by_force(pool: Pool, begin: Begin) -> None:
     trial = Trial(jobs.refuse)
-    outcome = begin(trial)
-    await trial.said("begun")
+    outcome = await begun(begin, trial)
     trial.cancel(Reason.TIMEOUT)
     await trial.said("refused")
     trial.kill()
@@ -318,8 +312,7 @@ async def test_whoever_is_cancelled_in_waiting_kills_the_process(pool: Pool) -> 
 @pytest.mark.asyncio_only
 async def test_process_that_stops_itself_can_be_killed(pool: Pool, begin: Begin) -> None:
     trial = Trial(jobs.stop_itself)
-    outcome = begin(trial)
-    await trial.said("begun")
+    outcome = await begun(begin, trial)
     trial.cancel(Reason.TIMEOUT)  # it does not hear that
     trial.kill()
     assert failure_of(await outcome).reason is Reason.KILLED
@@ -328,8 +321,7 @@ async def test_process_that_stops_itself_can_be_killed(pool: Pool, begin: Begin)
 @pytest.mark.asyncio_only
 async def test_interpreter_that_is_held_by_foreign_code_can_be_killed(pool: Pool, begin: Begin) -> None:
     trial = Trial(jobs.hold_the_interpreter)
-    outcome = begin(trial)
-    await trial.said("begun")
+    outcome = await begun(begin, trial)
     trial.kill()
     assert failure_of(await outcome).reason is Reason.KILLED
 
@@ -355,8 +347,7 @@ async def test_garbage_on_the_wire_is_the_end_of_the_process(pool: Pool, data: s
 
 async def test_process_that_does_not_understand_its_queue_ends(pool: Pool, begin: Begin) -> None:
     trial = Trial(jobs.sleep)
-    outcome = begin(trial)
-    await trial.said("begun")
+    outcome = await begun(begin, trial)
     [process] = pool._all
     process.channel._outbox += b"\0\0\0\4oops"
     process.channel._push()
@@ -376,8 +367,7 @@ async def test_death_is_noticed_though_a_child_of_the_process_holds_the_wire_ope
 @pytest.mark.asyncio_only
 async def test_process_that_is_asked_where_it_stands_gives_a_sign_of_life(pool: Pool, begin: Begin) -> None:
     trial = Trial(jobs.sleep, heartbeat_timeout=60)
-    outcome = begin(trial)
-    await trial.said("begun")
+    outcome = await begun(begin, trial)
     await trial.stack()
     assert any(isinstance(report, c.Beat) for report in trial.heard)
     trial.cancel(Reason.TIMEOUT)
