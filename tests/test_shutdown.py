@@ -1,5 +1,6 @@
 """Closing has one bound, whatever jobs do; what it interrupts keeps its attempts, and runs again at the next start."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -370,3 +371,38 @@ def test_the_page_states_the_bounds_that_hold() -> None:
     assert f"within {HURRY_S:g} s" in page
     assert f"which is {drain_s + grace_s + 3:g} s" in page
     assert CLOSE_SLACK_S < 3
+
+
+def test_a_loop_that_ends_waits_for_no_job_that_has_gone_into_a_shield_before() -> None:
+    """As ``asyncio.run()`` and aiohttp end one: each task is cancelled, once, and waited for; in the worst order."""
+    queue = JobQueue(workers=1)
+    loop = asyncio.new_event_loop()
+
+    @queue.task(name="tidy_up")
+    async def tidy_up() -> None:
+        try:
+            await anyio.sleep(3600)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(3600)
+
+    async def begin() -> None:
+        await queue.__aenter__()
+        await tidy_up.submit()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def end(tasks: list[asyncio.Task[Any]]) -> None:
+        tasks.sort(key=lambda task: "worker" not in task.get_name())
+        for task in tasks:
+            task.cancel()
+            for _ in range(5):
+                await asyncio.sleep(0)
+        done, pending = await asyncio.wait(tasks, timeout=5)
+        assert (len(done), pending) == (len(tasks), set())
+
+    try:
+        loop.run_until_complete(begin())
+        loop.run_until_complete(end(list(asyncio.all_tasks(loop))))
+    finally:
+        loop.close()

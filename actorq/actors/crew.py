@@ -115,8 +115,9 @@ class Crew:
         self._owner.threads.close()
 
     def let_go(self) -> None:
-        """Let go of all of them, at once, and of their threads and processes."""
+        """Let go of all of them, at once, and of their threads and processes; whoever is in a shield is called, too."""
         for worker in self:
             worker.let_go()
+            self._tasks[worker.number].cancel()
         self._owner.threads.close()
         self._owner.processes.kill()
